@@ -1,0 +1,2 @@
+//! commons and its peers, side by side in one run.
+fn main() {}

@@ -1,0 +1,59 @@
+//! What can be sent to another process: any serde type that owns what it holds.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A type whose values can be sent to another process: arguments, results, messages.
+///
+/// It is implemented for every `Serialize + DeserializeOwned + Send + 'static` type. Messages are
+/// written with [postcard](https://docs.rs/postcard), which needs types that are not
+/// self-describing: `#[serde(untagged)]`, `#[serde(flatten)]` and `serde_json::Value` cannot
+/// cross and give an error of kind [`ErrorKind::Decode`] or [`ErrorKind::Encode`] that names them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another process",
+    label = "needs `Serialize + DeserializeOwned + Send + 'static`",
+    note = "derive `serde::Serialize` and `serde::Deserialize`; send owned data instead of references"
+)]
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
+
+/// The bytes of `value`.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(|error| {
+        Error::new(
+            ErrorKind::Encode,
+            format!("cannot write a {} as a message: {error}", std::any::type_name::<T>()),
+        )
+    })
+}
+
+/// The value that `bytes` hold, all of them.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let wrong = |why: String| {
+        let name = std::any::type_name::<T>();
+        Error::new(
+            ErrorKind::Decode,
+            format!("cannot read a message of {} bytes as a {name}: {why}", bytes.len()),
+        )
+    };
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(wrong(format!("{} bytes are left over", rest.len()))),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_over_bytes_and_other_types_are_errors() {
+        let bytes = encode(&(7u64, "seven")).unwrap();
+        assert_eq!(decode::<(u64, String)>(&bytes).unwrap(), (7, "seven".to_owned()));
+        assert!(decode::<u64>(&bytes).unwrap_err().to_string().contains("left over"));
+        assert_eq!(decode::<String>(&[9, 0]).unwrap_err().kind(), ErrorKind::Decode);
+    }
+}

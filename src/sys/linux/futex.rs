@@ -1,0 +1,45 @@
+//! Sleep until a word in memory changes, across processes.
+//!
+//! `long futex(uint32_t *uaddr, int op, uint32_t val, const struct timespec *timeout, ...)`,
+//! <https://man7.org/linux/man-pages/man2/futex.2.html>. Never `FUTEX_PRIVATE_FLAG`: the kernel
+//! wakes the waiters of a dead owner by the shared key only.
+
+use std::sync::atomic::AtomicU32;
+
+use rustix::{
+    io::Errno,
+    thread::futex::{self, Flags},
+};
+
+use crate::deadline::Deadline;
+
+/// Why [`wait`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// A wake-up, a signal, or the word differs: look again.
+    Look,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// Sleeps while `word` is `expected`, until a wake-up, a signal or the deadline.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Woken {
+    let timeout = deadline.timespec();
+    // The bitset form takes an absolute time on CLOCK_MONOTONIC.
+    match futex::wait_bitset(word, Flags::empty(), expected, timeout.as_ref(), BITSET_ANY) {
+        Err(Errno::TIMEDOUT) => Woken::TimedOut,
+        // EAGAIN: the word differs. EINTR: a signal. Both mean that the caller looks again.
+        _ => Woken::Look,
+    }
+}
+
+const BITSET_ANY: std::num::NonZeroU32 = std::num::NonZeroU32::MAX;
+
+/// Wakes up to `count` sleepers of `word` in all processes.
+pub(crate) fn wake(word: &AtomicU32, count: u32) {
+    // The only error is a bad address, which a reference is not.
+    let _ = futex::wake(word, Flags::empty(), count);
+}
+
+/// As many sleepers as there are.
+pub(crate) const ALL: u32 = i32::MAX as u32;

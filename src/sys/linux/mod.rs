@@ -1,0 +1,8 @@
+//! Linux, 64 bit, kernel 5.10 or newer.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("commons runs on 64-bit Linux only for now");
+
+pub(crate) mod fork;
+pub(crate) mod futex;
+pub(crate) mod identity;
