@@ -54,8 +54,12 @@ pub enum ErrorKind {
     OtherNamespace,
     /// The file belongs to another user or is no regular file.
     Denied,
+    /// The lock or claim is held by somebody else now.
+    WouldBlock,
     /// The lock or claim is held by the calling thread itself.
     WouldDeadlock,
+    /// An owner of the lock died or panicked inside; the value may be half-changed.
+    OwnerDied,
     /// A process ended in another way than by returning its result.
     Process,
     /// A value could not be written as a message.

@@ -8,6 +8,7 @@ mod failure;
 mod message;
 mod plain;
 mod raw;
+pub mod sync;
 mod shareable;
 mod sys;
 

@@ -3,8 +3,16 @@
 //! `long futex(uint32_t *uaddr, int op, uint32_t val, const struct timespec *timeout, ...)`,
 //! <https://man7.org/linux/man-pages/man2/futex.2.html>. Never `FUTEX_PRIVATE_FLAG`: the kernel
 //! wakes the waiters of a dead owner by the shared key only.
+//!
+//! # Safety
+//! Names half of a 64-bit word for the kernel.
 
-use std::sync::atomic::AtomicU32;
+#![allow(unsafe_code)]
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64},
+    time::Duration,
+};
 
 use rustix::{
     io::Errno,
@@ -43,3 +51,13 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
 
 /// As many sleepers as there are.
 pub(crate) const ALL: u32 = i32::MAX as u32;
+
+/// The longest sleep without another look: what a waker's death can cost its sleepers.
+pub(crate) const LONGEST_SLICE: Duration = Duration::from_millis(50);
+
+/// The half of `word` that changes with every increment, to sleep on. Only the kernel reads it.
+pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    let halves = (&raw const *word).cast::<AtomicU32>();
+    // SAFETY: both halves lie inside `word`, and a 64-bit word is aligned for either.
+    unsafe { &*halves.add(if cfg!(target_endian = "little") { 0 } else { 1 }) }
+}

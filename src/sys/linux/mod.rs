@@ -6,3 +6,4 @@ compile_error!("commons runs on 64-bit Linux only for now");
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod identity;
+pub(crate) mod robust;

@@ -1,0 +1,67 @@
+//! Looking again before sleeping, for about as long as waking a sleeper would take.
+
+use std::{
+    hint::spin_loop,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Looks in quick succession, then looks that let another thread run first.
+///
+/// Waking a sleeper costs 10 to 14 µs and it runs 6 to 35 µs later, so about 30 µs of looking is
+/// never much worse than sleeping and mostly far better.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    looks: u32,
+}
+
+const QUICK_LOOKS: u32 = 20;
+const YIELDING_LOOKS: u32 = 60;
+
+/// The pause between two quick looks: about a cache line's way from one core to another.
+const TICK: Duration = Duration::from_nanos(25);
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self { looks: 0 }
+    }
+
+    /// Pauses before the next look; false when it is time to sleep.
+    pub(crate) fn look_again(&mut self) -> bool {
+        self.looks += 1;
+        if self.looks <= QUICK_LOOKS {
+            pause();
+        } else {
+            std::thread::yield_now();
+        }
+        self.looks <= QUICK_LOOKS + YIELDING_LOOKS
+    }
+}
+
+/// One tick. The length of a PAUSE instruction differs ten-fold from processor to processor.
+fn pause() {
+    static PAUSES: AtomicU32 = AtomicU32::new(0);
+    let pauses = match PAUSES.load(Relaxed) {
+        0 => {
+            let pauses = pauses_in_a_tick();
+            PAUSES.store(pauses, Relaxed);
+            pauses
+        }
+        known => known,
+    };
+    (0..pauses).for_each(|_| spin_loop());
+}
+
+#[cold]
+fn pauses_in_a_tick() -> u32 {
+    const SAMPLE: u32 = 64;
+    // The shortest of a few: an interrupted one says nothing.
+    let sample = || {
+        let start = Instant::now();
+        (0..SAMPLE).for_each(|_| spin_loop());
+        start.elapsed()
+    };
+    let shortest = (0..4).map(|_| sample()).min().unwrap_or(TICK);
+    let pauses = (TICK * SAMPLE).as_nanos() / shortest.as_nanos().max(1);
+    u32::try_from(pauses).unwrap_or(1).clamp(1, 64)
+}

@@ -1,0 +1,95 @@
+//! Copying values to and from memory that others write at the same time.
+//!
+//! Always word by word with relaxed atomics, and of one word size per type: its alignment, at most
+//! 8. A copy may be torn between two words, which the caller detects or excludes; it is never
+//! undefined. Accesses of mixed sizes would be outside the memory model.
+//!
+//! # Safety
+//! Views memory as words through raw pointers.
+
+#![allow(unsafe_code)]
+
+use std::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+/// A `T` made of the words that stand in `source` one by one.
+///
+/// # Safety
+/// - `source` is aligned and mapped for `T`; what others write there meanwhile, they write with
+///   atomics of the same word size.
+#[inline]
+pub(crate) unsafe fn load<T>(source: *const T) -> MaybeUninit<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    macro_rules! words {
+        ($word:ty, $atomic:ty) => {
+            for at in 0..size_of::<T>() / size_of::<$word>() {
+                // SAFETY: inside `source`, aligned for the word since `T` is.
+                let word = unsafe { &*source.cast::<$atomic>().add(at) }.load(Relaxed);
+                // SAFETY: inside `value`, aligned likewise.
+                unsafe { value.as_mut_ptr().cast::<$word>().add(at).write(word) };
+            }
+        };
+    }
+    match align_of::<T>() {
+        1 => words!(u8, AtomicU8),
+        2 => words!(u16, AtomicU16),
+        4 => words!(u32, AtomicU32),
+        _ => words!(u64, AtomicU64),
+    }
+    value
+}
+
+/// Writes `value` to `target` word by word.
+///
+/// # Safety
+/// - `target` is aligned and mapped for `T`; others access it with atomics of the same word size.
+/// - Every byte of `value` is initialised.
+#[inline]
+pub(crate) unsafe fn store<T>(target: *mut T, value: &MaybeUninit<T>) {
+    macro_rules! words {
+        ($word:ty, $atomic:ty) => {
+            for at in 0..size_of::<T>() / size_of::<$word>() {
+                // SAFETY: inside `value`, aligned for the word since `T` is, and initialised.
+                let word = unsafe { value.as_ptr().cast::<$word>().add(at).read() };
+                // SAFETY: inside `target`, aligned likewise.
+                unsafe { &*target.cast::<$atomic>().add(at) }.store(word, Relaxed);
+            }
+        };
+    }
+    match align_of::<T>() {
+        1 => words!(u8, AtomicU8),
+        2 => words!(u16, AtomicU16),
+        4 => words!(u32, AtomicU32),
+        _ => words!(u64, AtomicU64),
+    }
+}
+
+/// Whether a `T` is written by one store, so that nobody can see half of it.
+pub(crate) const fn is_one_word<T>() -> bool {
+    size_of::<T>() <= 8 && size_of::<T>() == align_of::<T>() || size_of::<T>() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alignment_copies_every_byte() {
+        fn round_trip<T: Copy + PartialEq + std::fmt::Debug>(value: T) {
+            let mut place = MaybeUninit::<T>::zeroed();
+            // SAFETY: a local of the right type, and the values below have no padding.
+            unsafe { store(place.as_mut_ptr(), &MaybeUninit::new(value)) };
+            // SAFETY: written just now.
+            assert_eq!(unsafe { load(place.as_ptr()).assume_init() }, value);
+        }
+        round_trip([1u8, 2, 3]);
+        round_trip([1u16, 2, 3]);
+        round_trip((7u32, 8u32));
+        round_trip([u64::MAX, 1]);
+        round_trip(u128::MAX - 5);
+        round_trip(());
+        assert!(is_one_word::<f64>() && is_one_word::<()>() && !is_one_word::<u128>() && !is_one_word::<[u8; 8]>());
+    }
+}

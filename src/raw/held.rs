@@ -1,0 +1,368 @@
+//! What the calling thread holds: the private mirror of the kernel's list, and its shortcuts.
+//!
+//! Each thread has one record, in memory that a fork wipes: a forked child starts with nothing
+//! held and a new thread id without anybody having to tell it.
+//!
+//! ```text
+//! C library's head -> first anchor -> newest cell -> ... -> oldest -> last anchor -> C library's nodes
+//!                     (first.next)    older[depth - 1] ...  older[1]  older[0]
+//! ```
+//!
+//! The kernel reads this thread's memory after the thread's last instruction, in program order, so
+//! compiler fences are all the ordering that the list needs. `older` is what we believe; the `next`
+//! words lie in shared memory, are written for the kernel and never read back.
+//!
+//! # Safety
+//! Hands out references to records that live in mapped memory until their thread has ended.
+
+#![allow(unsafe_code)]
+
+use std::{
+    cell::Cell,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence},
+};
+
+use super::region::{self, Holder};
+use crate::sys::{
+    fork, futex,
+    identity::current_tid,
+    robust::{self, Head, Node, OWNER_DIED, TID, WAITERS},
+};
+
+/// How many cells a thread may hold; the kernel gives up after 2048 nodes.
+pub(crate) const MAX_HELD: usize = 1024;
+
+/// How many segments a thread finds without asking the table of the process.
+const SHORTCUTS: usize = 32;
+
+/// Everything the lock needs to know about the calling thread.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Thread {
+    /// The segment of the last cell. A record that is new, or wiped by a fork, knows none: this
+    /// one comparison on the fast path is also the question whether the record is ready.
+    recent: Shortcut,
+    tid: AtomicU32,
+    /// Counts the removals from the middle, odd during one, for [`Thread::holds_inside`].
+    shifts: AtomicU32,
+    depth: AtomicUsize,
+    head: AtomicPtr<Head>,
+    on_kernel_list: AtomicBool,
+    first: Node,
+    last: Node,
+    own_head: Head,
+    shortcuts: [Shortcut; SHORTCUTS],
+    /// What is held below the newest, which is in `first.next`: the oldest at 1, and `last` at 0.
+    older: [AtomicUsize; MAX_HELD],
+}
+
+/// A segment and the attachment slot that this process has in it.
+#[repr(C)]
+#[derive(Debug)]
+struct Shortcut {
+    base: AtomicUsize,
+    len: AtomicUsize,
+    slot: AtomicU32,
+}
+
+impl Shortcut {
+    #[inline]
+    fn slot_of(&self, address: usize) -> Option<u32> {
+        let inside = address.wrapping_sub(self.base.load(Relaxed)) < self.len.load(Relaxed);
+        inside.then(|| self.slot.load(Relaxed))
+    }
+
+    fn remember(&self, base: usize, len: usize, slot: u32) {
+        self.len.store(0, Relaxed);
+        self.base.store(base, Relaxed);
+        self.slot.store(slot, Relaxed);
+        self.len.store(len, Relaxed);
+    }
+
+    fn forget(&self, base: usize) {
+        if self.base.load(Relaxed) == base {
+            self.len.store(0, Relaxed);
+        }
+    }
+}
+
+/// Stands for the record of a thread that has none yet: knows no segment, holds nothing.
+// SAFETY: every field is an atomic integer or pointer, for which all zeroes is a value.
+static NOBODY: Thread = unsafe { std::mem::zeroed() };
+
+thread_local! {
+    static CURRENT: Cell<*const Thread> = const { Cell::new(&raw const NOBODY) };
+    static AT_EXIT: AtExit = const { AtExit };
+}
+
+impl Thread {
+    /// The calling thread's record; see [`Thread::ready`].
+    #[inline]
+    pub(crate) fn current() -> &'static Thread {
+        let record = CURRENT.with(Cell::get);
+        // SAFETY: `CURRENT` is `NOBODY` or a mapped record that is unmapped by this thread's exit only,
+        // after which `CURRENT` is `NOBODY` again. All fields are atomics.
+        unsafe { &*record }
+    }
+
+    /// The calling thread's record, made if there is none.
+    pub(crate) fn ready() -> &'static Thread {
+        let thread = Self::current();
+        if thread.tid.load(Relaxed) != 0 { thread } else { Self::prepare() }
+    }
+
+    #[cold]
+    fn prepare() -> &'static Thread {
+        let mut record = CURRENT.with(Cell::get);
+        if ptr::eq(record, &raw const NOBODY) {
+            let memory = fork::wiped_memory(size_of::<Thread>()).expect("12 KiB of memory for a thread's lock record");
+            record = memory.as_ptr().cast();
+            // SAFETY: mapped and zeroed; out of the table again before it is unmapped.
+            region::add_thread(unsafe { &*record });
+            CURRENT.with(|current| current.set(record));
+            // Too late in a thread's end to register: the record then stays mapped, which is harmless.
+            let _ = AT_EXIT.try_with(|_| ());
+        }
+        // SAFETY: mapped, zeroed (by mmap or by the fork), and only this thread has it.
+        let thread = unsafe { &*record };
+        let head = robust::head_of_this_thread();
+        let last = thread.last.next.as_ptr() as usize;
+        thread.older[0].store(last, Relaxed);
+        thread.first.next.store(last, Relaxed);
+        match head {
+            Some(head) => {
+                thread.head.store(head.as_ptr(), Relaxed);
+                thread.on_kernel_list.store(true, Relaxed);
+                // SAFETY: `head` is this thread's list, and the record stays mapped until `AtExit`
+                // unlinks the anchors or the thread has ended.
+                unsafe { robust::link_anchors(head.as_ref(), &thread.first, &thread.last) };
+            }
+            None => {
+                thread.own_head.stand_alone();
+                thread.head.store((&raw const thread.own_head).cast_mut(), Relaxed);
+            }
+        }
+        thread.tid.store(current_tid().get(), Relaxed);
+        // In a forked child, what the parent's thread announced.
+        thread.withdraw(0, usize::MAX);
+        thread
+    }
+
+    #[inline]
+    pub(crate) fn tid(&self) -> u32 {
+        self.tid.load(Relaxed)
+    }
+
+    /// The attachment slot for the cell at `address`, if that lies in the segment used last.
+    #[inline]
+    pub(crate) fn recent_slot(&self, address: usize) -> Option<u32> {
+        self.recent.slot_of(address)
+    }
+
+    /// The attachment slot for the cell at `address`; `None` if it lies in no segment.
+    pub(crate) fn slot_of(&self, address: usize) -> Option<u32> {
+        let shortcut = &self.shortcuts[(address >> 12) % SHORTCUTS];
+        if let Some(slot) = shortcut.slot_of(address) {
+            let (base, len) = (shortcut.base.load(Relaxed), shortcut.len.load(Relaxed));
+            self.recent.remember(base, len, slot);
+            return Some(slot);
+        }
+        // Under the table's lock, so that a segment cannot be forgotten before it is remembered.
+        region::find(address, |base, len, slot| {
+            shortcut.remember(base, len, slot);
+            self.recent.remember(base, len, slot);
+            slot
+        })
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.depth.load(Relaxed) >= MAX_HELD
+    }
+
+    /// Tells the kernel which cell is about to be acquired or released.
+    ///
+    /// The announcement stays until the next one, or until the cell's segment is unmapped: of an
+    /// announced cell the kernel changes nothing but a word that names the dying thread. A lock that
+    /// is taken again and again is announced once, and that is a tenth of the whole cost.
+    #[inline]
+    pub(crate) fn announce(&self, node: &Node) {
+        let pending = &self.head().pending;
+        let link = node.next.as_ptr() as usize;
+        if pending.load(Relaxed) != link {
+            pending.store(link, Relaxed);
+        }
+        compiler_fence(SeqCst);
+    }
+
+    /// Withdraws an announcement of a cell in these bytes, which are about to be unmapped.
+    fn withdraw(&self, base: usize, len: usize) {
+        // SAFETY: as for `head`; null in a record that a fork has wiped.
+        let Some(head) = (unsafe { self.head.load(Relaxed).as_ref() }) else { return };
+        let link = head.pending.load(Relaxed);
+        if link.wrapping_sub(base) < len {
+            // Its thread may announce another cell meanwhile; that one must stay.
+            let _ = head.pending.compare_exchange(link, 0, Relaxed, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn head(&self) -> &Head {
+        // SAFETY: a ready record points to the C library's head of this thread or to its own;
+        // both live as long as the thread. Callers have a ready record: it found a segment.
+        unsafe { &*self.head.load(Relaxed) }
+    }
+
+    /// Links a cell that was just acquired.
+    #[inline]
+    pub(crate) fn push(&self, node: &Node) {
+        let depth = self.depth.load(Relaxed);
+        let newest = self.first.next.load(Relaxed);
+        // Compared and not trusted: what is there already need not be written, which on a lock
+        // that is taken again and again without others inside it is every time.
+        if node.next.load(Relaxed) != newest {
+            node.next.store(newest, Relaxed);
+        }
+        if depth != 0 {
+            self.older_at(depth).store(newest, Relaxed);
+        }
+        // `depth` first: at every moment it covers what is held, for `holds_inside`.
+        self.depth.store(depth + 1, Release);
+        compiler_fence(SeqCst);
+        self.first.next.store(node.next.as_ptr() as usize, Release);
+    }
+
+    /// Whether the cell is the one that this thread acquired last, as in nested scopes it is.
+    #[inline]
+    pub(crate) fn is_newest(&self, node: &Node) -> bool {
+        // `first` is in the private record; it leads to `last` where nothing is held.
+        self.first.next.load(Relaxed) == node.next.as_ptr() as usize
+    }
+
+    /// Unlinks the newest cell, which is about to be released.
+    #[inline]
+    pub(crate) fn pop(&self) {
+        let depth = self.depth.load(Relaxed) - 1;
+        self.first.next.store(self.older_at(depth).load(Relaxed), Release);
+        compiler_fence(SeqCst);
+        self.depth.store(depth, Release);
+    }
+
+    /// Unlinks a cell wherever it is; false if this thread does not hold it.
+    pub(crate) fn remove(&self, node: &Node) -> bool {
+        if self.is_newest(node) {
+            self.pop();
+            return true;
+        }
+        let depth = self.depth.load(Relaxed);
+        let link = node.next.as_ptr() as usize;
+        let Some(at) = (1..depth).rev().find(|&at| self.older_at(at).load(Relaxed) == link) else {
+            return false;
+        };
+        let newer = if at + 1 == depth { &self.first.next } else { self.older_at(at + 1) };
+        let newer = newer.load(Relaxed) as *const AtomicUsize;
+        // SAFETY: the address of the `next` of a cell that this thread holds. A segment with a held
+        // cell is never unmapped.
+        unsafe { &*newer }.store(self.older_at(at - 1).load(Relaxed), Relaxed);
+        self.shifts.fetch_add(1, AcqRel);
+        for at in at..depth - 1 {
+            self.older_at(at).store(self.older_at(at + 1).load(Relaxed), Relaxed);
+        }
+        self.depth.store(depth - 1, Release);
+        self.shifts.fetch_add(1, AcqRel);
+        true
+    }
+
+    #[inline]
+    fn older_at(&self, at: usize) -> &AtomicUsize {
+        debug_assert!(at < MAX_HELD);
+        // SAFETY: `depth` is written by this thread only and stays within 0..=MAX_HELD: callers of
+        // `push` ask `is_full` first, and `pop` follows a `push`.
+        unsafe { self.older.get_unchecked(at) }
+    }
+
+    /// The `next` addresses of what is held, newest first.
+    fn links(&self, depth: usize) -> impl Iterator<Item = usize> {
+        let newest = (depth != 0).then(|| self.first.next.load(Acquire));
+        newest.into_iter().chain((1..depth).rev().map(|at| self.older_at(at).load(Relaxed)))
+    }
+
+    /// Whether this thread holds the cell.
+    pub(crate) fn holds(&self, node: &Node) -> bool {
+        let link = node.next.as_ptr() as usize;
+        self.links(self.depth.load(Relaxed)).any(|held| held == link)
+    }
+
+    /// Marks what the thread still holds as the kernel would, newest first, and leaves the list.
+    fn finish(&self) {
+        while self.depth.load(Relaxed) != 0 {
+            let link = self.first.next.load(Relaxed);
+            let node = (link - std::mem::offset_of!(Node, next)) as *const Node;
+            // SAFETY: a held cell: its segment is never unmapped.
+            let node = unsafe { &*node };
+            self.announce(node);
+            self.pop();
+            mark_owner_died(&node.word, self.tid());
+        }
+        self.withdraw(0, usize::MAX);
+        if self.on_kernel_list.load(Relaxed) {
+            // SAFETY: linked by this thread in `prepare`, and nothing is held any more.
+            unsafe { robust::unlink_anchors(&self.first, &self.last) };
+        }
+        self.tid.store(0, Relaxed);
+        self.recent.len.store(0, Relaxed);
+    }
+}
+
+impl Holder for Thread {
+    fn forget(&self, base: usize, len: usize) {
+        self.withdraw(base, len);
+        self.recent.forget(base);
+        self.shortcuts.iter().for_each(|shortcut| shortcut.forget(base));
+    }
+
+    /// A leaked cell stays where it is while others come and go above it, and a removal below it
+    /// shows in `shifts`.
+    fn holds_inside(&self, base: usize, len: usize) -> bool {
+        let version = || (self.shifts.load(Acquire), self.depth.load(Acquire), self.first.next.load(Acquire));
+        loop {
+            let before = version();
+            let found = self.links(before.1.min(MAX_HELD)).any(|link| link.wrapping_sub(base) < len);
+            fence(Acquire);
+            if found || (before.0.is_multiple_of(2) && version() == before) {
+                return found;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What the kernel does to the word of a dead owner, done by a thread that ends with leaked guards.
+fn mark_owner_died(word: &AtomicU32, tid: u32) {
+    let died = |old: u32| (old & TID == tid).then_some(old & WAITERS | OWNER_DIED);
+    if word.fetch_update(Release, Relaxed, died).is_ok_and(|old| old & WAITERS != 0) {
+        futex::wake(word, 1);
+    }
+}
+
+/// Ends the calling thread's record together with the thread.
+struct AtExit;
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let record = CURRENT.with(|current| current.replace(&raw const NOBODY));
+        if ptr::eq(record, &raw const NOBODY) {
+            return;
+        }
+        // SAFETY: still mapped: only the lines below unmap it.
+        let thread = unsafe { &*record };
+        if thread.tid() != 0 {
+            thread.finish();
+        }
+        region::remove_thread(thread);
+        let record = NonNull::from(thread).cast::<u8>();
+        // SAFETY: made by `wiped_memory` with this length; the list, the table and `CURRENT` have let go.
+        unsafe { fork::unmap(record.as_ptr(), size_of::<Thread>()) };
+    }
+}

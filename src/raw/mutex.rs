@@ -1,0 +1,364 @@
+//! The robust lock: one futex word, and the kernel knows who holds it.
+//!
+//! Protocol and state table: `README.md` beside this file. Uncontended it is one compare-exchange,
+//! one swap and a handful of plain stores to lines that the thread has already.
+//!
+//! **Orderings.** Acquiring (compare-exchange, `Acquire`) sees everything that was written before
+//! the release (swap, `AcqRel`) or before the death: the kernel marks the word after the dead
+//! thread's last store, and a thief has been told of the death by the kernel. Everything else on
+//! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
+//! `epoch` and `state` are written by the holder only.
+
+use std::{
+    mem::offset_of,
+    sync::atomic::Ordering::*,
+    time::Duration,
+};
+
+use super::{
+    backoff::Backoff,
+    held::{MAX_HELD, Thread},
+    region::{self, Peers},
+};
+use crate::{
+    deadline::Deadline,
+    sys::{
+        futex::{self, Woken},
+        robust::{Node, OWNER_DIED, TID, WAITERS},
+    },
+};
+
+/// A lock that survives the death of its owner at any instruction. All zeroes is a free one.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct RawMutex {
+    /// `word` +0: thread id of the owner, WAITERS, OWNER_DIED. `data` +4: see the constants below.
+    node: Node,
+}
+
+/// Index in `data` of the number of recoveries.
+const EPOCH: usize = 0;
+/// Index in `data` of the owner's attachment slot: a hint for finding its process.
+const OWNER_SLOT: usize = 1;
+/// Index in `data` of whether the protected value is consistent (0) or not.
+const STATE: usize = 2;
+
+const _: () = assert!(size_of::<RawMutex>() == 40 && offset_of!(Node, data) == 4);
+
+/// How an acquisition found the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "after the death of an owner the protected value needs a repair"]
+pub(crate) enum Acquired {
+    /// The last owner released it.
+    Released,
+    /// The last owner died.
+    OwnerDied,
+}
+
+/// Why a lock was not acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockFault {
+    /// Somebody holds it.
+    Held,
+    /// Nobody released it in time.
+    TimedOut,
+    /// The calling thread holds it already.
+    OwnLock,
+    /// The calling thread holds as many locks as the kernel would walk.
+    TooMany,
+}
+
+/// A waiter asks whether the owner lives after each slice, first soon and then more rarely.
+const FIRST_SLICE: Duration = Duration::from_millis(1);
+
+impl LockFault {
+    /// What a call that returns no error says when it panics.
+    pub(crate) fn sentence(self) -> String {
+        match self {
+            Self::Held => "the lock is held by another thread or process".to_owned(),
+            Self::TimedOut => "the lock was not released in the time given".to_owned(),
+            Self::OwnLock => "this thread holds the lock already and would wait for itself: drop the first guard \
+                              before locking again"
+                .to_owned(),
+            Self::TooMany => format!(
+                "this thread holds {MAX_HELD} locks in shared memory, as many as the kernel hands on when it dies: \
+                 drop some guards first"
+            ),
+        }
+    }
+}
+
+impl RawMutex {
+    pub(crate) const fn new() -> Self {
+        Self { node: Node::new() }
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        (&raw const *self) as usize
+    }
+
+    /// Waits until the lock is free, and takes it.
+    #[inline]
+    pub(crate) fn lock(&self) -> Result<Acquired, LockFault> {
+        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended(Deadline::NEVER) }
+    }
+
+    /// Takes the lock if it is free within the time.
+    #[inline]
+    pub(crate) fn lock_deadline(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
+        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended(deadline) }
+    }
+
+    /// Takes the lock if it is free now.
+    pub(crate) fn try_lock(&self) -> Result<Acquired, LockFault> {
+        let taker = Taker::new(self)?;
+        match self.take(&taker, 0) {
+            Some(acquired) => Ok(acquired),
+            None if self.is_own(&taker) => Err(LockFault::OwnLock),
+            None => Err(LockFault::Held),
+        }
+    }
+
+    /// The fast path: a free lock in the segment that this thread used last.
+    #[inline]
+    fn lock_free_one(&self) -> bool {
+        let thread = Thread::current();
+        let Some(slot) = thread.recent_slot(self.address()) else { return false };
+        if thread.is_full() {
+            return false;
+        }
+        thread.announce(&self.node);
+        let taken = self.node.word.compare_exchange(0, thread.tid(), Acquire, Relaxed).is_ok();
+        if taken {
+            thread.push(&self.node);
+            self.set_owner(slot);
+        }
+        taken
+    }
+
+    #[inline]
+    fn set_owner(&self, slot: u32) {
+        let owner = &self.node.data[OWNER_SLOT];
+        // A process that takes its lock again has nothing to write.
+        if owner.load(Relaxed) != slot {
+            owner.store(slot, Relaxed);
+        }
+    }
+
+    #[cold]
+    fn lock_contended(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
+        let taker = Taker::new(self)?;
+        let mut backoff = Backoff::new();
+        loop {
+            if let Some(acquired) = self.take(&taker, 0) {
+                return Ok(acquired);
+            }
+            if !backoff.look_again() {
+                break;
+            }
+        }
+        if self.is_own(&taker) {
+            return Err(LockFault::OwnLock);
+        }
+        self.lock_asleep(&taker, deadline)
+    }
+
+    /// Sleeps until the lock is free, released or its owner proven dead.
+    fn lock_asleep(&self, taker: &Taker, deadline: Deadline) -> Result<Acquired, LockFault> {
+        let word = &self.node.word;
+        let mut slice = FIRST_SLICE;
+        loop {
+            // Others may sleep too, and a wake-up wakes one: who has slept keeps WAITERS set.
+            if let Some(acquired) = self.take(taker, WAITERS) {
+                return Ok(acquired);
+            }
+            let held = word.load(Relaxed);
+            if held & TID == 0 || !self.announce_waiter(held) {
+                continue;
+            }
+            if deadline.has_passed() {
+                return Err(LockFault::TimedOut);
+            }
+            if futex::wait(word, held | WAITERS, deadline.within(slice)) == Woken::TimedOut {
+                if let Some(acquired) = self.steal_from_the_dead(taker) {
+                    return Ok(acquired);
+                }
+                slice = (slice * 2).min(futex::LONGEST_SLICE);
+            }
+        }
+    }
+
+    /// Sleeps a slice, or until the present owner releases the lock or is proven dead, without taking
+    /// it. `slice` starts at zero and grows from call to call.
+    pub(crate) fn sleep_until_released(&self, slice: &mut Duration, deadline: Deadline) {
+        let held = self.node.word.load(Relaxed);
+        if held & TID == 0 || !self.announce_waiter(held) {
+            return;
+        }
+        *slice = (*slice * 2).clamp(FIRST_SLICE, futex::LONGEST_SLICE);
+        if futex::wait(&self.node.word, held | WAITERS, deadline.within(*slice)) == Woken::TimedOut
+            && let Ok(taker) = Taker::new(self)
+            && self.steal_from_the_dead(&taker).is_some()
+        {
+            self.unlock_waking(futex::ALL);
+        }
+    }
+
+    /// Sets WAITERS on a held word; false if the word has changed.
+    fn announce_waiter(&self, held: u32) -> bool {
+        held & WAITERS != 0 || self.node.word.compare_exchange(held, held | WAITERS, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Takes a lock that nobody owns: a free one, or one whose owner's death the kernel has marked.
+    fn take(&self, taker: &Taker, flags: u32) -> Option<Acquired> {
+        let word = self.node.word.load(Relaxed);
+        if word & TID != 0 {
+            return None;
+        }
+        self.exchange(taker, word, word & WAITERS | flags)?;
+        if word & OWNER_DIED == 0 {
+            return Some(Acquired::Released);
+        }
+        self.count_recovery();
+        Some(Acquired::OwnerDied)
+    }
+
+    /// Makes the calling thread the owner of a word that is still `expected`.
+    fn exchange(&self, taker: &Taker, expected: u32, flags: u32) -> Option<()> {
+        let Taker { thread, slot } = *taker;
+        let new = thread.tid() | flags;
+        let Some(slot) = slot else {
+            return self.node.word.compare_exchange(expected, new, Acquire, Relaxed).ok().map(drop);
+        };
+        thread.announce(&self.node);
+        if self.node.word.compare_exchange(expected, new, Acquire, Relaxed).is_err() {
+            return None;
+        }
+        thread.push(&self.node);
+        self.set_owner(slot);
+        Some(())
+    }
+
+    /// Takes the lock of an owner whose death the kernel has not marked, if it can be proven.
+    ///
+    /// This covers what the kernel's list cannot: a program replaced by `exec` from another thread,
+    /// the out-of-memory reaper, a C library without a list.
+    #[cold]
+    fn steal_from_the_dead(&self, taker: &Taker) -> Option<Acquired> {
+        taker.slot?;
+        let peers = region::peers_of(self.address())?;
+        let held = self.node.word.load(Relaxed);
+        if !self.owner_is_dead(taker, held, &*peers) {
+            return None;
+        }
+        let mut stolen = None;
+        peers.recover(&mut || {
+            // Only a recoverer changes the word of a dead owner, and this is the only one now.
+            if self.node.word.load(Relaxed) == held && self.owner_is_dead(taker, held, &*peers) {
+                stolen = self.exchange(taker, held, WAITERS);
+            }
+        });
+        stolen?;
+        self.count_recovery();
+        Some(Acquired::OwnerDied)
+    }
+
+    fn owner_is_dead(&self, taker: &Taker, held: u32, peers: &dyn Peers) -> bool {
+        let tid = held & TID;
+        if tid == taker.thread.tid() {
+            // Our own id, and we do not hold it: a thread that is gone had the same id.
+            return !taker.thread.holds(&self.node);
+        }
+        tid != 0 && peers.thread_is_dead(self.node.data[OWNER_SLOT].load(Relaxed), tid)
+    }
+
+    fn count_recovery(&self) {
+        let epoch = &self.node.data[EPOCH];
+        epoch.store(epoch.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    fn is_own(&self, taker: &Taker) -> bool {
+        let mine = self.node.word.load(Relaxed) & TID == taker.thread.tid();
+        mine && (taker.slot.is_none() || taker.thread.holds(&self.node))
+    }
+
+    /// Releases the lock and wakes one waiter. Does nothing, and says so, if this thread does not
+    /// hold it: in a forked child, whose guards are its parent's.
+    #[inline]
+    pub(crate) fn unlock(&self) -> bool {
+        self.unlock_waking(1)
+    }
+
+    /// As [`RawMutex::unlock`], for locks whose waiters may all go on.
+    #[inline]
+    pub(crate) fn unlock_waking(&self, count: u32) -> bool {
+        let thread = Thread::current();
+        if !thread.is_newest(&self.node) {
+            return self.unlock_elsewhere(count);
+        }
+        thread.announce(&self.node);
+        thread.pop();
+        self.release(count);
+        true
+    }
+
+    /// A lock that was not acquired last, that is in no segment, or that is not this thread's.
+    #[cold]
+    fn unlock_elsewhere(&self, count: u32) -> bool {
+        let thread = Thread::ready();
+        if thread.slot_of(self.address()).is_none() {
+            self.release(count);
+            return true;
+        }
+        thread.announce(&self.node);
+        let mine = thread.remove(&self.node);
+        if mine {
+            self.release(count);
+        }
+        mine
+    }
+
+    #[inline]
+    fn release(&self, count: u32) {
+        // A full barrier: what is read after it is newer than what was written before it.
+        if self.node.word.swap(0, SeqCst) & WAITERS != 0 {
+            futex::wake(&self.node.word, count);
+        }
+    }
+
+    /// Whether somebody owns it; the answer may be old when it arrives.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.node.word.load(Acquire) & TID != 0
+    }
+
+    /// Whether the calling thread holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        Thread::current().holds(&self.node)
+    }
+
+    /// Whether the protected value was left half-changed. Read and written by the holder.
+    #[inline]
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.node.data[STATE].load(Relaxed) == 0
+    }
+
+    pub(crate) fn set_consistent(&self, consistent: bool) {
+        self.node.data[STATE].store((!consistent).into(), Relaxed);
+    }
+}
+
+/// Who is about to take a lock: the thread, and its process's slot in the segment (none: no segment).
+#[derive(Clone, Copy)]
+struct Taker {
+    thread: &'static Thread,
+    slot: Option<u32>,
+}
+
+impl Taker {
+    fn new(lock: &RawMutex) -> Result<Self, LockFault> {
+        let thread = Thread::ready();
+        let slot = thread.slot_of(lock.address());
+        if thread.is_full() && slot.is_some() { Err(LockFault::TooMany) } else { Ok(Self { thread, slot }) }
+    }
+}

@@ -1,0 +1,146 @@
+//! Two slots and two counters: a value of any width that changes whole or not at all.
+//!
+//! A left-right register with a robust lock for its writers. The writer of version `v + 1` stores
+//! `begin = v + 1`, fills the slot that nobody reads, and stores `version = v + 1`. Killed at any
+//! instruction, the old or the new value stands, never a mixture, and nothing needs repair.
+//!
+//! **Orderings.** A reader loads `version` (Acquire: it sees the slot that was filled before), copies
+//! that slot, fences (Acquire) and loads `begin`. The slot of version `v` is overwritten only by
+//! the writer of `v + 2`, which stores `begin = v + 2` and fences (Release) before its first word:
+//! a reader that copied any such word sees that `begin`, so `begin <= v + 1` proves the copy whole.
+//! Looking at `version` again would not: with two writers it can be unchanged while the next one
+//! is in the middle of the slot.
+//!
+//! **Sleepers.** A sleeper sets `sleepers` before its last look; a writer looks at it after its
+//! unlocking swap, a full barrier: one of them sees the other. The waker clears the word, never the
+//! sleeper, so that a killed sleeper costs one empty wake-up and no more.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+
+use super::mutex::{Acquired, LockFault, RawMutex};
+use crate::{
+    deadline::Deadline,
+    sys::futex::{self, LONGEST_SLICE},
+};
+
+/// The counters and the writers' lock. All zeroes is version 0, in slot 0.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct RawVersioned {
+    pub(crate) writers: RawMutex,
+    begin: AtomicU64,
+    version: AtomicU64,
+    sleepers: AtomicU32,
+    _reserved: u32,
+}
+
+/// How often a reader that writers overtake tries before it asks them to wait.
+const TRIES: u32 = 32;
+
+impl RawVersioned {
+    pub(crate) const fn new() -> Self {
+        Self {
+            writers: RawMutex::new(),
+            begin: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            sleepers: AtomicU32::new(0),
+            _reserved: 0,
+        }
+    }
+
+    /// The slot that holds the value. It stays so while the caller holds `writers`.
+    #[inline]
+    pub(crate) fn active(&self) -> usize {
+        slot(self.version.load(Acquire))
+    }
+
+    /// Copies the value without a lock: `copy` is given the slot, perhaps more than once, and its
+    /// last answer counts.
+    #[inline]
+    pub(crate) fn read<R>(&self, mut copy: impl FnMut(usize) -> R) -> R {
+        for _ in 0..TRIES {
+            let version = self.version.load(Acquire);
+            let value = copy(slot(version));
+            fence(Acquire);
+            if self.begin.load(Relaxed) <= version.wrapping_add(1) {
+                return value;
+            }
+        }
+        self.read_locked(copy)
+    }
+
+    #[cold]
+    fn read_locked<R>(&self, mut copy: impl FnMut(usize) -> R) -> R {
+        match self.writers.lock() {
+            // A dead writer has left the active slot alone.
+            Ok(Acquired::Released | Acquired::OwnerDied) => {
+                let value = copy(self.active());
+                self.writers.unlock();
+                value
+            }
+            // This thread keeps all writers away itself.
+            Err(LockFault::OwnLock) => copy(self.active()),
+            Err(fault) => panic!("{}", fault.sentence()),
+        }
+    }
+
+    /// Makes what `fill` writes into the idle slot the value. The caller holds `writers`.
+    #[inline]
+    pub(crate) fn commit(&self, fill: impl FnOnce(usize)) {
+        let next = self.version.load(Relaxed).wrapping_add(1);
+        self.begin.store(next, Relaxed);
+        fence(Release);
+        fill(slot(next));
+        self.version.store(next, Release);
+    }
+
+    /// Releases `writers` after a commit, and wakes who waits for one.
+    #[inline]
+    pub(crate) fn unlock(&self) {
+        self.writers.unlock();
+        full_barrier_after_swap();
+        if self.sleepers.load(Relaxed) != 0 {
+            self.wake_sleepers();
+        }
+    }
+
+    #[cold]
+    fn wake_sleepers(&self) {
+        self.sleepers.store(0, SeqCst);
+        futex::wake(self.low_half(), futex::ALL);
+    }
+
+    /// The number of commits so far.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    /// Sleeps until there is another version than `seen`, a short while, or the deadline.
+    pub(crate) fn wait_for_another(&self, seen: u64, deadline: Deadline) {
+        self.sleepers.store(1, SeqCst);
+        fence(SeqCst);
+        if self.version.load(Acquire) == seen {
+            // In slices: a writer may die between its commit and its wake-up.
+            futex::wait(self.low_half(), seen as u32, deadline.within(LONGEST_SLICE));
+        }
+    }
+
+    fn low_half(&self) -> &AtomicU32 {
+        futex::low_half(&self.version)
+    }
+}
+
+#[inline]
+fn slot(version: u64) -> usize {
+    (version % 2) as usize
+}
+
+/// A store-load barrier behind a swap. On x86 the swap is one, and only the compiler must know.
+#[inline]
+pub(crate) fn full_barrier_after_swap() {
+    if cfg!(target_arch = "x86_64") {
+        std::sync::atomic::compiler_fence(SeqCst);
+    } else {
+        fence(SeqCst);
+    }
+}
