@@ -19,15 +19,14 @@
 
 use std::{
     cell::Cell,
-    ptr::{self, NonNull},
+    mem, ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence},
 };
 
 use super::region::{self, Holder};
 use crate::sys::{
-    fork, futex,
     identity::current_tid,
-    robust::{self, Head, Node, OWNER_DIED, TID, WAITERS},
+    robust::{self, Head, Node},
 };
 
 /// How many cells a thread may hold; the kernel gives up after 2048 nodes.
@@ -55,6 +54,8 @@ pub(crate) struct Thread {
     shortcuts: [Shortcut; SHORTCUTS],
     /// What is held below the newest, which is in `first.next`: the oldest at 1, and `last` at 0.
     older: [AtomicUsize; MAX_HELD],
+    /// Whether the cell at this depth goes back at the thread's end; see [`Thread::set_returning`].
+    returning: [AtomicBool; MAX_HELD + 1],
 }
 
 /// A segment and the attachment slot that this process has in it.
@@ -89,64 +90,64 @@ impl Shortcut {
 
 /// Stands for the record of a thread that has none yet: knows no segment, holds nothing.
 // SAFETY: every field is an atomic integer or pointer, for which all zeroes is a value.
-static NOBODY: Thread = unsafe { std::mem::zeroed() };
+static NOBODY: Thread = unsafe { mem::zeroed() };
 
 thread_local! {
     static CURRENT: Cell<*const Thread> = const { Cell::new(&raw const NOBODY) };
-    static AT_EXIT: AtExit = const { AtExit };
 }
 
 impl Thread {
-    /// The calling thread's record; see [`Thread::ready`].
+    /// The calling thread's record, or one that knows nothing; see `life::ready`.
     #[inline]
     pub(crate) fn current() -> &'static Thread {
         let record = CURRENT.with(Cell::get);
-        // SAFETY: `CURRENT` is `NOBODY` or a mapped record that is unmapped by this thread's exit only,
+        // SAFETY: `CURRENT` is `NOBODY` or a mapped record that is unmapped at this thread's end only,
         // after which `CURRENT` is `NOBODY` again. All fields are atomics.
         unsafe { &*record }
     }
 
-    /// The calling thread's record, made if there is none.
-    pub(crate) fn ready() -> &'static Thread {
-        let thread = Self::current();
-        if thread.tid.load(Relaxed) != 0 { thread } else { Self::prepare() }
+    /// Makes `record` the calling thread's; `None`: it has none.
+    pub(super) fn set_current(record: Option<&'static Thread>) {
+        CURRENT.with(|current| current.set(record.map_or(&raw const NOBODY, ptr::from_ref)));
     }
 
-    #[cold]
-    fn prepare() -> &'static Thread {
-        let mut record = CURRENT.with(Cell::get);
-        if ptr::eq(record, &raw const NOBODY) {
-            let memory = fork::wiped_memory(size_of::<Thread>()).expect("12 KiB of memory for a thread's lock record");
-            record = memory.as_ptr().cast();
-            // SAFETY: mapped and zeroed; out of the table again before it is unmapped.
-            region::add_thread(unsafe { &*record });
-            CURRENT.with(|current| current.set(record));
-            // Too late in a thread's end to register: the record then stays mapped, which is harmless.
-            let _ = AT_EXIT.try_with(|_| ());
-        }
-        // SAFETY: mapped, zeroed (by mmap or by the fork), and only this thread has it.
-        let thread = unsafe { &*record };
-        let head = robust::head_of_this_thread();
-        let last = thread.last.next.as_ptr() as usize;
-        thread.older[0].store(last, Relaxed);
-        thread.first.next.store(last, Relaxed);
-        match head {
+    /// Whether the calling thread has a record, ready or wiped by a fork.
+    pub(super) fn is_somebody(&self) -> bool {
+        !ptr::eq(self, &raw const NOBODY)
+    }
+
+    /// Fills a zeroed record for the calling thread, and links it to the kernel's list.
+    pub(super) fn begin(&self) {
+        let last = self.last.next.as_ptr() as usize;
+        self.older[0].store(last, Relaxed);
+        self.first.next.store(last, Relaxed);
+        match robust::head_of_this_thread() {
             Some(head) => {
-                thread.head.store(head.as_ptr(), Relaxed);
-                thread.on_kernel_list.store(true, Relaxed);
-                // SAFETY: `head` is this thread's list, and the record stays mapped until `AtExit`
-                // unlinks the anchors or the thread has ended.
-                unsafe { robust::link_anchors(head.as_ref(), &thread.first, &thread.last) };
+                self.head.store(head.as_ptr(), Relaxed);
+                self.on_kernel_list.store(true, Relaxed);
+                // SAFETY: `head` is this thread's list, and the record stays mapped until `end`.
+                unsafe { robust::link_anchors(head.as_ref(), &self.first, &self.last) };
             }
             None => {
-                thread.own_head.stand_alone();
-                thread.head.store((&raw const thread.own_head).cast_mut(), Relaxed);
+                self.own_head.stand_alone();
+                self.head.store((&raw const self.own_head).cast_mut(), Relaxed);
             }
         }
-        thread.tid.store(current_tid().get(), Relaxed);
         // In a forked child, what the parent's thread announced.
-        thread.withdraw(0, usize::MAX);
-        thread
+        self.withdraw(0, usize::MAX);
+        self.tid.store(current_tid().get(), Relaxed);
+    }
+
+    /// Leaves the kernel's list. Nothing is held any more.
+    pub(super) fn end(&self) {
+        debug_assert_eq!(self.depth.load(Relaxed), 0);
+        self.withdraw(0, usize::MAX);
+        if self.on_kernel_list.load(Relaxed) {
+            // SAFETY: linked by this thread in `begin`, and nothing is between the anchors.
+            unsafe { robust::unlink_anchors(&self.first, &self.last) };
+        }
+        self.tid.store(0, Relaxed);
+        self.recent.len.store(0, Relaxed);
     }
 
     #[inline]
@@ -249,6 +250,35 @@ impl Thread {
         self.depth.store(depth, Release);
     }
 
+    /// Says of the newest cell that it goes back when the thread ends, or no longer.
+    ///
+    /// A guard that lends references into the segment can be leaked, and a reference sent to another
+    /// thread; so its cell stays held as long as the process lives, as with a leaked guard of
+    /// std's. A cell whose guard lends nothing shared goes back at its thread's end.
+    #[inline]
+    pub(super) fn set_returning(&self, returning: bool) {
+        self.returning[self.depth.load(Relaxed).min(MAX_HELD)].store(returning, Relaxed);
+    }
+
+    /// The newest cell, and whether it goes back at the thread's end.
+    pub(super) fn newest(&self) -> Option<(&'static Node, bool)> {
+        let depth = self.depth.load(Relaxed);
+        let link = (depth != 0).then(|| self.first.next.load(Relaxed))?;
+        let node = (link - mem::offset_of!(Node, next)) as *const Node;
+        // SAFETY: a held cell: its segment is never unmapped.
+        Some((unsafe { &*node }, self.returning[depth].load(Relaxed)))
+    }
+
+    /// Everything this thread holds, newest first, each with what [`Thread::newest`] says of it.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&'static Node, bool)> {
+        let depth = self.depth.load(Relaxed);
+        self.links(depth).zip((1..=depth).rev()).map(|(link, at)| {
+            // SAFETY: as in `newest`.
+            let node = unsafe { &*((link - mem::offset_of!(Node, next)) as *const Node) };
+            (node, self.returning[at].load(Relaxed))
+        })
+    }
+
     /// Unlinks a cell wherever it is; false if this thread does not hold it.
     pub(crate) fn remove(&self, node: &Node) -> bool {
         if self.is_newest(node) {
@@ -269,6 +299,10 @@ impl Thread {
         for at in at..depth - 1 {
             self.older_at(at).store(self.older_at(at + 1).load(Relaxed), Relaxed);
         }
+        for at in at..depth {
+            self.returning[at].store(self.returning[at + 1].load(Relaxed), Relaxed);
+        }
+        self.set_returning(false);
         self.depth.store(depth - 1, Release);
         self.shifts.fetch_add(1, AcqRel);
         true
@@ -293,26 +327,6 @@ impl Thread {
         let link = node.next.as_ptr() as usize;
         self.links(self.depth.load(Relaxed)).any(|held| held == link)
     }
-
-    /// Marks what the thread still holds as the kernel would, newest first, and leaves the list.
-    fn finish(&self) {
-        while self.depth.load(Relaxed) != 0 {
-            let link = self.first.next.load(Relaxed);
-            let node = (link - std::mem::offset_of!(Node, next)) as *const Node;
-            // SAFETY: a held cell: its segment is never unmapped.
-            let node = unsafe { &*node };
-            self.announce(node);
-            self.pop();
-            mark_owner_died(&node.word, self.tid());
-        }
-        self.withdraw(0, usize::MAX);
-        if self.on_kernel_list.load(Relaxed) {
-            // SAFETY: linked by this thread in `prepare`, and nothing is held any more.
-            unsafe { robust::unlink_anchors(&self.first, &self.last) };
-        }
-        self.tid.store(0, Relaxed);
-        self.recent.len.store(0, Relaxed);
-    }
 }
 
 impl Holder for Thread {
@@ -335,34 +349,5 @@ impl Holder for Thread {
             }
             std::thread::yield_now();
         }
-    }
-}
-
-/// What the kernel does to the word of a dead owner, done by a thread that ends with leaked guards.
-fn mark_owner_died(word: &AtomicU32, tid: u32) {
-    let died = |old: u32| (old & TID == tid).then_some(old & WAITERS | OWNER_DIED);
-    if word.fetch_update(Release, Relaxed, died).is_ok_and(|old| old & WAITERS != 0) {
-        futex::wake(word, 1);
-    }
-}
-
-/// Ends the calling thread's record together with the thread.
-struct AtExit;
-
-impl Drop for AtExit {
-    fn drop(&mut self) {
-        let record = CURRENT.with(|current| current.replace(&raw const NOBODY));
-        if ptr::eq(record, &raw const NOBODY) {
-            return;
-        }
-        // SAFETY: still mapped: only the lines below unmap it.
-        let thread = unsafe { &*record };
-        if thread.tid() != 0 {
-            thread.finish();
-        }
-        region::remove_thread(thread);
-        let record = NonNull::from(thread).cast::<u8>();
-        // SAFETY: made by `wiped_memory` with this length; the list, the table and `CURRENT` have let go.
-        unsafe { fork::unmap(record.as_ptr(), size_of::<Thread>()) };
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod backoff;
 pub(crate) mod copy;
 pub(crate) mod region;
 mod held;
+mod life;
 pub(crate) mod mutex;
 pub(crate) mod versioned;
 pub(crate) mod claims;

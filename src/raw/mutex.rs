@@ -18,6 +18,7 @@ use std::{
 use super::{
     backoff::Backoff,
     held::{MAX_HELD, Thread},
+    life,
     region::{self, Peers},
 };
 use crate::{
@@ -306,7 +307,7 @@ impl RawMutex {
     /// A lock that was not acquired last, that is in no segment, or that is not this thread's.
     #[cold]
     fn unlock_elsewhere(&self, count: u32) -> bool {
-        let thread = Thread::ready();
+        let thread = life::ready();
         if thread.slot_of(self.address()).is_none() {
             self.release(count);
             return true;
@@ -330,6 +331,16 @@ impl RawMutex {
     /// Whether somebody owns it; the answer may be old when it arrives.
     pub(crate) fn is_locked(&self) -> bool {
         self.node.word.load(Acquire) & TID != 0
+    }
+
+    /// Says of the lock, just taken, that it goes back when this thread ends: its guard lends no
+    /// reference to anything that others may get at. See `Thread::set_returning`.
+    #[inline]
+    pub(crate) fn set_returning(&self, returning: bool) {
+        let thread = Thread::current();
+        if thread.is_newest(&self.node) {
+            thread.set_returning(returning);
+        }
     }
 
     /// Whether the calling thread holds it.
@@ -357,7 +368,7 @@ struct Taker {
 
 impl Taker {
     fn new(lock: &RawMutex) -> Result<Self, LockFault> {
-        let thread = Thread::ready();
+        let thread = life::ready();
         let slot = thread.slot_of(lock.address());
         if thread.is_full() && slot.is_some() { Err(LockFault::TooMany) } else { Ok(Self { thread, slot }) }
     }

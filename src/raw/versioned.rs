@@ -97,6 +97,7 @@ impl RawVersioned {
     /// Releases `writers` after a commit, and wakes who waits for one.
     #[inline]
     pub(crate) fn unlock(&self) {
+        self.writers.set_returning(false);
         self.writers.unlock();
         full_barrier_after_swap();
         if self.sleepers.load(Relaxed) != 0 {

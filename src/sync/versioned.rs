@@ -195,6 +195,8 @@ impl<T: Plain + Send> Versioned<T> {
     fn guard(&self) -> VersionedGuard<'_, T> {
         match self.slot_value(self.raw.active()) {
             Some(value) => {
+                // The guard lends its private copy only.
+                self.raw.writers.set_returning(true);
                 VersionedGuard { cell: self, value, panicking: thread::panicking(), not_send: PhantomData }
             }
             None => {

@@ -49,6 +49,12 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
     let _ = futex::wake(word, Flags::empty(), count);
 }
 
+/// As [`wake`], of a word whose memory may be gone; then nothing happens.
+pub(crate) fn wake_address(word: *const AtomicU32, count: u32) {
+    // SAFETY: the kernel reads no user memory for a wake-up, it only looks the address up.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) };
+}
+
 /// As many sleepers as there are.
 pub(crate) const ALL: u32 = i32::MAX as u32;
 
