@@ -3,6 +3,8 @@
 extern crate self as commons;
 
 mod deadline;
+#[doc(hidden)]
+pub mod derived;
 mod error;
 mod failure;
 mod message;
