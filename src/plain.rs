@@ -53,7 +53,7 @@ pub unsafe trait Plain: Copy + 'static {
     ///
     /// # Safety
     /// - `bits` is aligned for `Self` and readable for `size_of::<Self>()` bytes.
-    /// - All these bytes are initialised, and nobody writes them during the call.
+    /// - All these bytes but padding are initialised, and nobody writes them during the call.
     unsafe fn has_valid_bits(bits: *const Self) -> bool;
 
     /// Writes zero to the padding of the value behind `value`.
@@ -93,7 +93,7 @@ pub(crate) fn initialised<T: Plain, R>(value: T, copy: impl FnOnce(*const T) -> 
 ///
 /// # Safety
 /// - `bits` is aligned for `T` and readable for `size_of::<T>()` bytes.
-/// - All these bytes are initialised, and nobody writes them during the call.
+/// - All these bytes but padding are initialised, and nobody writes them during the call.
 pub(crate) unsafe fn checked<T: Plain>(bits: *const T) -> Option<T> {
     // SAFETY: the caller's promise is the one that is asked for.
     let valid = unsafe { T::has_valid_bits(bits) };

@@ -208,8 +208,8 @@ struct Part<'a, T: Plain + Send> {
 
 impl<T: Plain + Send> Part<'_, T> {
     fn as_ptr(&self) -> *mut T {
-        // `range` was checked to lie in the array, and may start at its very end when it is empty.
-        self.array.elements_ptr().wrapping_add(self.range.start)
+        // SAFETY: the range lies in the array; an empty one may start at its very end.
+        unsafe { self.array.start().add(self.range.start) }.as_ptr()
     }
 }
 

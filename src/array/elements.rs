@@ -5,7 +5,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{mem::MaybeUninit, ops::Range, sync::atomic::Ordering::*};
+use std::{
+    ops::Range,
+    ptr::NonNull,
+    sync::atomic::{Ordering::*, fence},
+};
 
 use super::{handle::Array, layout};
 use crate::{
@@ -180,12 +184,16 @@ impl<T: Plain + Send> Array<T> {
         unsafe { self.payload().cast::<RawClaims>().as_ref() }
     }
 
+    /// The first element.
+    pub(super) fn start(&self) -> NonNull<T> {
+        // SAFETY: inside the payload, or at its end: its length was checked when it was opened.
+        unsafe { self.payload().add(layout::elements::<T>()) }.cast()
+    }
+
     fn element(&self, index: usize) -> *mut T {
         debug_assert!(index < self.len());
-        // SAFETY: inside the payload, whose length was checked against the count when it was opened.
-        let elements = unsafe { self.payload().as_ptr().add(layout::elements::<T>()) };
         // SAFETY: `index` is below the count.
-        unsafe { elements.cast::<T>().add(index) }
+        unsafe { self.start().add(index) }.as_ptr()
     }
 
     fn undo_record(&self) -> *mut T {
@@ -200,10 +208,8 @@ impl<T: Plain + Send> Array<T> {
         if let Some(index) = undo.load(Acquire).checked_sub(1).and_then(|index| usize::try_from(index).ok())
             && index < self.len()
         {
-            // SAFETY: the record is one aligned `T` in this segment.
-            let old = unsafe { copy::load(self.undo_record()) };
-            // SAFETY: the lock is held, and every byte in a segment is initialised.
-            unsafe { copy::store(self.element(index), &old) };
+            // SAFETY: both are aligned, in this segment, and belong to who holds the lock.
+            unsafe { copy_within(self.undo_record(), self.element(index)) };
         }
         undo.store(0, Release);
     }
@@ -217,30 +223,38 @@ struct Entered<'a, T: Plain + Send> {
 impl<T: Plain + Send> Entered<'_, T> {
     fn load(&self, index: usize) -> Option<T> {
         // SAFETY: an aligned element; others access it by the same words, or not at all.
-        let bytes = unsafe { copy::load(self.array.element(index)) };
-        // SAFETY: every byte in a segment is initialised.
-        unsafe { plain::checked(bytes) }
+        let bits = unsafe { copy::load::<T>(self.array.element(index)) };
+        // SAFETY: a local; every byte in a segment is initialised.
+        unsafe { plain::checked(bits.as_ptr()) }
     }
 
     fn store(&self, index: usize, value: T) {
         let element = self.array.element(index);
-        let bytes = plain::initialised(value);
-        if copy::is_one_word::<T>() {
-            // SAFETY: an aligned element that nobody has claimed; `bytes` are initialised.
-            return unsafe { copy::store(element, &bytes) };
-        }
-        let undo = &self.array.claims().undo;
-        // SAFETY: an aligned element.
-        let old = unsafe { copy::load::<T>(element) };
-        // SAFETY: the record belongs to who holds the lock; every byte in a segment is initialised.
-        unsafe { copy::store(self.array.undo_record(), &old) };
-        undo.store(index as u64 + 1, Release);
-        // The record must be announced before the first new word, for whoever repairs.
-        std::sync::atomic::fence(Release);
-        // SAFETY: an aligned element that nobody has claimed; `bytes` are initialised.
-        unsafe { copy::store::<T>(element, &bytes) };
-        undo.store(0, Release);
+        plain::initialised(value, |value| {
+            if copy::is_one_word::<T>() {
+                // SAFETY: `value` is readable; an aligned element that nobody has claimed.
+                return unsafe { copy::store(element, value) };
+            }
+            let undo = &self.array.claims().undo;
+            // SAFETY: both are aligned, in this segment, and belong to who holds the lock.
+            unsafe { copy_within(element, self.array.undo_record()) };
+            undo.store(index as u64 + 1, Release);
+            // The record must be announced before the first new word, for whoever repairs.
+            fence(Release);
+            // SAFETY: `value` is readable; an aligned element that nobody has claimed.
+            unsafe { copy::store(element, value) };
+            undo.store(0, Release);
+        });
     }
+}
+
+/// # Safety
+/// - Both places are aligned, mapped, and used by this thread only.
+unsafe fn copy_within<T>(from: *const T, to: *mut T) {
+    // SAFETY: the caller's promise for `from`.
+    let bits = unsafe { copy::load(from) };
+    // SAFETY: a local, and the caller's promise for `to`.
+    unsafe { copy::store(to, bits.as_ptr()) };
 }
 
 impl<T: Plain + Send> Drop for Entered<'_, T> {
@@ -285,13 +299,17 @@ fn corrupt<T>(index: usize) -> String {
              another process has overwritten it")
 }
 
-/// Zeroed memory is a value of every `T: Zeroable`, and all of it is initialised.
-pub(super) fn initial<T: Plain>(values: &[T], payload: *mut u8) {
-    // SAFETY: the caller hands a payload of `layout::payload_len::<T>(values.len())` bytes.
+/// Fills the zeroed payload of a new array.
+///
+/// # Safety
+/// - `payload` has `layout::payload_len::<T>(values.len())` bytes, and nobody else knows it yet.
+pub(super) unsafe fn fill<T: Plain>(payload: *mut u8, values: &[T]) {
+    // SAFETY: the elements begin inside the payload, or at its end if there are none.
     let elements = unsafe { payload.add(layout::elements::<T>()) }.cast::<T>();
     for (index, &value) in values.iter().enumerate() {
-        let bytes: MaybeUninit<T> = plain::initialised(value);
-        // SAFETY: below the count, aligned, in memory that nobody else knows yet.
-        unsafe { copy::store(elements.add(index), &bytes) };
+        // SAFETY: below the count.
+        let element = unsafe { elements.add(index) };
+        // SAFETY: `value` is readable, and the element aligned and ours.
+        plain::initialised(value, |value| unsafe { copy::store(element, value) });
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Always word by word with relaxed atomics, and of one word size per type: its alignment, at most
 //! 8. A copy may be torn between two words, which the caller detects or excludes; it is never
-//! undefined. Accesses of mixed sizes would be outside the memory model.
+//! undefined. Accesses of mixed sizes would be outside the memory model. The words may hold padding,
+//! which a move of a value does not carry: so they are `MaybeUninit`, here and in the atomics.
 //!
 //! # Safety
 //! Views memory as words through raw pointers.
 
 #![allow(unsafe_code)]
 
-use std::{
-    mem::MaybeUninit,
-    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
-};
+use std::{mem::MaybeUninit, sync::atomic::Ordering::Relaxed};
+
+use atomic_maybe_uninit::AtomicMaybeUninit;
 
 /// A `T` made of the words that stand in `source` one by one.
 ///
@@ -23,46 +23,46 @@ use std::{
 pub(crate) unsafe fn load<T>(source: *const T) -> MaybeUninit<T> {
     let mut value = MaybeUninit::<T>::uninit();
     macro_rules! words {
-        ($word:ty, $atomic:ty) => {
+        ($word:ty) => {
             for at in 0..size_of::<T>() / size_of::<$word>() {
                 // SAFETY: inside `source`, aligned for the word since `T` is.
-                let word = unsafe { &*source.cast::<$atomic>().add(at) }.load(Relaxed);
+                let word = unsafe { &*source.cast::<AtomicMaybeUninit<$word>>().add(at) }.load(Relaxed);
                 // SAFETY: inside `value`, aligned likewise.
-                unsafe { value.as_mut_ptr().cast::<$word>().add(at).write(word) };
+                unsafe { value.as_mut_ptr().cast::<MaybeUninit<$word>>().add(at).write(word) };
             }
         };
     }
     match align_of::<T>() {
-        1 => words!(u8, AtomicU8),
-        2 => words!(u16, AtomicU16),
-        4 => words!(u32, AtomicU32),
-        _ => words!(u64, AtomicU64),
+        1 => words!(u8),
+        2 => words!(u16),
+        4 => words!(u32),
+        _ => words!(u64),
     }
     value
 }
 
-/// Writes `value` to `target` word by word.
+/// Writes the `T` at `source` to `target` word by word.
 ///
 /// # Safety
+/// - `source` is aligned and readable for `T`, and nobody writes it meanwhile.
 /// - `target` is aligned and mapped for `T`; others access it with atomics of the same word size.
-/// - Every byte of `value` is initialised.
 #[inline]
-pub(crate) unsafe fn store<T>(target: *mut T, value: &MaybeUninit<T>) {
+pub(crate) unsafe fn store<T>(target: *mut T, source: *const T) {
     macro_rules! words {
-        ($word:ty, $atomic:ty) => {
+        ($word:ty) => {
             for at in 0..size_of::<T>() / size_of::<$word>() {
-                // SAFETY: inside `value`, aligned for the word since `T` is, and initialised.
-                let word = unsafe { value.as_ptr().cast::<$word>().add(at).read() };
+                // SAFETY: inside `source`, aligned for the word since `T` is.
+                let word = unsafe { source.cast::<MaybeUninit<$word>>().add(at).read() };
                 // SAFETY: inside `target`, aligned likewise.
-                unsafe { &*target.cast::<$atomic>().add(at) }.store(word, Relaxed);
+                unsafe { &*target.cast::<AtomicMaybeUninit<$word>>().add(at) }.store(word, Relaxed);
             }
         };
     }
     match align_of::<T>() {
-        1 => words!(u8, AtomicU8),
-        2 => words!(u16, AtomicU16),
-        4 => words!(u32, AtomicU32),
-        _ => words!(u64, AtomicU64),
+        1 => words!(u8),
+        2 => words!(u16),
+        4 => words!(u32),
+        _ => words!(u64),
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
         fn round_trip<T: Copy + PartialEq + std::fmt::Debug>(value: T) {
             let mut place = MaybeUninit::<T>::zeroed();
             // SAFETY: a local of the right type, and the values below have no padding.
-            unsafe { store(place.as_mut_ptr(), &MaybeUninit::new(value)) };
+            unsafe { store(place.as_mut_ptr(), &raw const value) };
             // SAFETY: written just now.
             assert_eq!(unsafe { load(place.as_ptr()).assume_init() }, value);
         }

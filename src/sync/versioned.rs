@@ -35,7 +35,7 @@ use crate::{
 #[repr(C)]
 pub struct Versioned<T: Plain> {
     raw: RawVersioned,
-    /// INVARIANT: every byte is initialised. `new` clears the padding, and copies keep it so.
+    /// INVARIANT: every byte but padding is initialised: `new` fills both, and copies keep it so.
     slots: [UnsafeCell<MaybeUninit<T>>; 2],
 }
 
@@ -67,8 +67,8 @@ impl<T: Plain + Send> Versioned<T> {
     /// assert_eq!(Versioned::new(7u64).get(), 7);
     /// ```
     pub fn new(value: T) -> Self {
-        let bytes = plain::initialised(value);
-        Self { raw: RawVersioned::new(), slots: [UnsafeCell::new(bytes), UnsafeCell::new(bytes)] }
+        let slot = || UnsafeCell::new(MaybeUninit::new(value));
+        Self { raw: RawVersioned::new(), slots: [slot(), slot()] }
     }
 
     /// A copy of the value, taken without a lock.
@@ -193,7 +193,7 @@ impl<T: Plain + Send> Versioned<T> {
     /// The caller holds the writers' lock, and the guard now does.
     #[inline]
     fn guard(&self) -> VersionedGuard<'_, T> {
-        match self.slot_value(self.raw.active()) {
+        match self.load(self.raw.active()).check() {
             Some(value) => {
                 // The guard lends its private copy only.
                 self.raw.writers.set_returning(true);
@@ -208,26 +208,33 @@ impl<T: Plain + Send> Versioned<T> {
 
     #[inline]
     fn copy(&self) -> Option<T> {
-        // SAFETY: aligned and inside this cell; all access is by words of the alignment of `T`.
-        let bytes = self.raw.read(|slot| unsafe { copy::load(self.slots[slot].get().cast::<T>()) });
-        // SAFETY: every byte of a slot is initialised.
-        unsafe { plain::checked(bytes) }
+        self.raw.read(|slot| self.load(slot)).check()
     }
 
     #[inline]
-    fn slot_value(&self, slot: usize) -> Option<T> {
-        // SAFETY: as in `copy`.
-        let bytes = unsafe { copy::load(self.slots[slot].get().cast::<T>()) };
-        // SAFETY: every byte of a slot is initialised.
-        unsafe { plain::checked(bytes) }
+    fn load(&self, slot: usize) -> Bits<T> {
+        // SAFETY: aligned and inside this cell; all access is by words of the alignment of `T`.
+        Bits(unsafe { copy::load(self.slots[slot].get().cast::<T>()) })
     }
 
     /// Makes `value` the next version. The caller holds the writers' lock.
     #[inline]
     fn commit(&self, value: T) {
-        let bytes = plain::initialised(value);
-        // SAFETY: aligned and inside this cell; `initialised` left no byte undefined.
-        self.raw.commit(|slot| unsafe { copy::store(self.slots[slot].get().cast::<T>(), &bytes) });
+        plain::initialised(value, |value| {
+            // SAFETY: `value` is readable; the slot is aligned, inside this cell, and nobody reads it.
+            self.raw.commit(|slot| unsafe { copy::store(self.slots[slot].get().cast::<T>(), value) });
+        });
+    }
+}
+
+/// What stood in a slot. INVARIANT: every byte but padding is initialised.
+struct Bits<T>(MaybeUninit<T>);
+
+impl<T: Plain> Bits<T> {
+    #[inline]
+    fn check(self) -> Option<T> {
+        // SAFETY: a local that is initialised but for padding.
+        unsafe { plain::checked(self.0.as_ptr()) }
     }
 }
 
