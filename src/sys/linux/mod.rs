@@ -3,6 +3,14 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("commons runs on 64-bit Linux only for now");
 
+pub(crate) mod descriptor;
+pub(crate) mod filelock;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod hooks;
 pub(crate) mod identity;
+pub(crate) mod map;
+pub(crate) mod memfd;
+pub(crate) mod memgroup;
+pub(crate) mod random;
+pub(crate) mod shm;
