@@ -8,7 +8,9 @@ mod failure;
 mod message;
 mod plain;
 mod raw;
+mod segment;
 mod shareable;
+mod shared;
 mod sys;
 
 #[doc(no_inline)]
@@ -20,5 +22,7 @@ pub use crate::{
     failure::Failure,
     message::Message,
     plain::Plain,
+    segment::{Options, SegmentInfo, catalog},
     shareable::{Field, Shareable},
+    shared::Shared,
 };

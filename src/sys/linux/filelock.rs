@@ -31,11 +31,23 @@ pub(crate) fn unlock(file: BorrowedFd<'_>, byte: u64) -> io::Result<()> {
     set(file, byte, libc::F_UNLCK).map(drop)
 }
 
-/// Whether another description than this one has the byte in any way. Takes nothing.
-pub(crate) fn is_locked_by_others(file: BorrowedFd<'_>, byte: u64) -> io::Result<bool> {
+/// How other descriptions than the one that asks hold a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    HaveNothing,
+    Share,
+    HaveItAlone,
+}
+
+/// How others have the byte just now. Takes nothing.
+pub(crate) fn probe(file: BorrowedFd<'_>, byte: u64) -> io::Result<Others> {
     let mut request = request(byte, libc::F_WRLCK)?;
     fcntl(file, libc::F_OFD_GETLK, &mut request)?;
-    Ok(libc::c_int::from(request.l_type) != libc::F_UNLCK)
+    Ok(match libc::c_int::from(request.l_type) {
+        libc::F_UNLCK => Others::HaveNothing,
+        libc::F_RDLCK => Others::Share,
+        _ => Others::HaveItAlone,
+    })
 }
 
 fn set(file: BorrowedFd<'_>, byte: u64, kind: libc::c_int) -> io::Result<bool> {
@@ -85,7 +97,10 @@ mod tests {
         assert!(!try_exclusive(a, byte).unwrap());
         unlock(b, byte).unwrap();
         assert!(try_exclusive(a, byte).unwrap());
-        assert!(is_locked_by_others(b, byte).unwrap() && !is_locked_by_others(a, byte).unwrap());
+        assert_eq!(probe(b, byte).unwrap(), Others::HaveItAlone);
+        assert_eq!(probe(a, byte).unwrap(), Others::HaveNothing);
+        assert!(try_shared(a, byte).unwrap(), "going down from alone to shared never waits");
+        assert_eq!(probe(b, byte).unwrap(), Others::Share);
         assert!(try_exclusive(b, byte + 1).unwrap());
     }
 }

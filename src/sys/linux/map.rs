@@ -1,7 +1,8 @@
 //! A file in memory, shared with everybody who maps it.
 //!
 //! # Safety
-//! Puts a file in the place of its own mapping (`MAP_FIXED`), which only the owner of the range may.
+//! Puts a file in the place of its own mapping (`MAP_FIXED`), which only the owner of the range may,
+//! and hands out words of the mapping as atomics, after a look at bounds and alignment.
 
 #![allow(unsafe_code)]
 
@@ -9,10 +10,20 @@ use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd},
     ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicU64},
 };
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
+
+/// Where something in shared memory is. As good in one thread as in another; following it is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address(pub(crate) NonNull<u8>);
+
+// SAFETY: an address is a number; only code that dereferences it has anything to promise.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
 
 /// The first bytes of a file, readable and writable at a fixed address until this is dropped.
 #[derive(Debug)]
@@ -31,6 +42,28 @@ impl Mapping {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The 32-bit word at `offset`, which everybody may change at any time.
+    pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
+        let word = self.inside::<AtomicU32>(offset);
+        // SAFETY: aligned and inside the mapping, which lives as long as `self`; any bits are valid, and
+        // whoever else has the file is told by `docs/format.md` to treat the word as an atomic too.
+        unsafe { &*word }
+    }
+
+    /// The 64-bit word at `offset`, which everybody may change at any time.
+    pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
+        let word = self.inside::<AtomicU64>(offset);
+        // SAFETY: as in `word32`.
+        unsafe { &*word }
+    }
+
+    fn inside<T>(&self, offset: usize) -> *const T {
+        let end = offset.checked_add(size_of::<T>());
+        assert!(end.is_some_and(|end| end <= self.len()), "a word at {offset} is outside the mapping");
+        assert!(offset.is_multiple_of(align_of::<T>()), "a word at {offset} is not aligned");
+        self.0.as_mut_ptr().wrapping_add(offset).cast_const().cast()
     }
 
     /// Maps the same file anew at the same address, through another descriptor.

@@ -8,10 +8,8 @@
 //! | `int fallocate(int fd, int mode, off_t offset, off_t len)` | <https://man7.org/linux/man-pages/man2/fallocate.2.html> |
 
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -33,7 +31,6 @@ pub(crate) struct Facts {
     pub(crate) inode: Inode,
     pub(crate) is_regular: bool,
     pub(crate) owner: u32,
-    pub(crate) mode: u32,
     pub(crate) links: u64,
     pub(crate) size: u64,
 }
@@ -44,7 +41,6 @@ impl From<Stat> for Facts {
             inode: Inode { device: stat.st_dev, number: stat.st_ino },
             is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
             owner: stat.st_uid,
-            mode: stat.st_mode & 0o7777,
             links: stat.st_nlink.into(),
             size: stat.st_size.try_into().unwrap_or(0),
         }
@@ -90,6 +86,16 @@ pub(crate) fn open_existing(path: &Path, access: Access) -> io::Result<OwnedFd> 
     Ok(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?)
 }
 
+/// What stands at the path when [`open_existing`] refuses with this error; `None` for other errors.
+pub(crate) fn kind_of_refused(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::LOOP => Some("symbolic link"),
+        Errno::ISDIR => Some("directory"),
+        Errno::NXIO | Errno::NODEV => Some("socket or device"),
+        _ => None,
+    }
+}
+
 /// Gives the file these permissions, whatever the umask.
 pub(crate) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fchmod(file, Mode::from_raw_mode(mode)))?)
@@ -113,11 +119,10 @@ pub(crate) fn reserve(file: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<
 /// What posix_fallocate(3) does where the file system has no `fallocate`.
 fn write_zeros(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
     const ZEROS: [u8; 65536] = [0; 65536];
-    let file = File::from(file.try_clone_to_owned()?);
     let mut done = 0;
     while done < len {
         let step = usize::try_from(len - done).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-        file.write_all_at(&ZEROS[..step], at + done)?;
+        write_exact(file, at + done, &ZEROS[..step])?;
         done += step as u64;
     }
     Ok(())
@@ -175,6 +180,18 @@ pub(crate) fn read_exact(file: BorrowedFd<'_>, at: u64, into: &mut [u8]) -> io::
         let rest = &mut into[done..];
         match retry_on_intr(|| rustix::io::pread(file, &mut *rest, at + done as u64))? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => done += n,
+        }
+    }
+    Ok(())
+}
+
+/// Writes `bytes` into the file from `at` on, all of them.
+pub(crate) fn write_exact(file: BorrowedFd<'_>, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match retry_on_intr(|| rustix::io::pwrite(file, &bytes[done..], at + done as u64))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
             n => done += n,
         }
     }
