@@ -2,26 +2,34 @@
 
 extern crate self as commons;
 
-mod deadline;
-#[doc(hidden)]
-pub mod derived;
 mod error;
 mod failure;
-mod message;
+mod deadline;
 mod plain;
-mod raw;
-pub mod sync;
 mod shareable;
+#[doc(hidden)]
+pub mod derived;
+mod message;
 mod sys;
+mod raw;
+mod segment;
+pub mod sync;
+mod shared;
+mod value;
+mod array;
 
 #[doc(no_inline)]
 pub use bytemuck;
 pub use commons_derive::{Plain, Shareable};
 
 pub use crate::{
+    array::{Array, Claim, Share},
     error::{Error, ErrorKind, Result},
     failure::Failure,
     message::Message,
     plain::Plain,
+    segment::{Options, SegmentInfo, catalog},
     shareable::{Field, Shareable},
+    shared::Shared,
+    value::{Value, ValueGuard},
 };

@@ -12,6 +12,10 @@
 //! | `shm`, `memfd` | named files that are born complete, and anonymous ones |
 //! | `map` | a file in memory |
 //! | `filelock` | byte locks that end with the open file description |
+//! | `descriptor` | another descriptor of the same file, one of another process, more of them |
+//! | `memgroup` | how much memory the control group may still take |
+//! | `random` | bytes that nobody can guess |
+//! | `hooks` | what runs when a process ends or forks |
 //! | `pidfd`, `spawn` | other processes |
 
 mod linux;
