@@ -7,6 +7,7 @@ mod error;
 mod failure;
 mod message;
 mod plain;
+mod process;
 mod raw;
 mod shareable;
 mod sys;
@@ -20,5 +21,9 @@ pub use crate::{
     failure::Failure,
     message::Message,
     plain::Plain,
+    process::{Exit, Process, ProcessError, init, spawn},
     shareable::{Field, Shareable},
 };
+
+#[doc(hidden)]
+pub use crate::process::before_main as __before_main;

@@ -12,7 +12,13 @@
 //! | `shm`, `memfd` | named files that are born complete, and anonymous ones |
 //! | `map` | a file in memory |
 //! | `filelock` | byte locks that end with the open file description |
-//! | `pidfd`, `spawn` | other processes |
+//! | `events` | sleep until one of many descriptors is readable |
+//! | `per_process` | a value that each process makes for itself, a forked child too |
+//! | `image` | the running program: its code, its build |
+//! | `signals` | sets of signals |
+//! | `pidfd` | another process: signal it, wait for it, collect it |
+//! | `spawn` | the running program once more |
+//! | `parent` | what happens when the parent ends |
 
 mod linux;
 
