@@ -60,7 +60,7 @@ struct Words {
     len: AtomicU64,
 }
 
-const _: () = assert!(facts::LEN <= WORDS && WORDS % align_of::<Words>() == 0);
+const _: () = assert!(facts::LEN <= WORDS && WORDS.is_multiple_of(align_of::<Words>()));
 const _: () = assert!(WORDS + size_of::<Words>() <= ARGUMENTS as usize);
 
 /// What the bytes of an outcome are.
@@ -137,9 +137,10 @@ impl Call {
     }
 
     fn words(&self) -> &Words {
+        let words = self.page.as_ptr().wrapping_add(WORDS).cast::<Words>();
         // SAFETY: within the mapped page (asserted above), which is aligned to more than `Words`
         // needs, lives as long as `self` and cannot be truncated; atomics take any bytes.
-        unsafe { &*self.page.as_ptr().add(WORDS).cast::<Words>() }
+        unsafe { &*words }
     }
 
     /// The private copy of the facts.
@@ -218,5 +219,68 @@ fn anonymous_file() -> io::Result<OwnedFd> {
         // Linux before 6.3 does not know the last flag.
         Err(Errno::INVAL) => Ok(memfd_create("commons-call", flags)?),
         made => Ok(made?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::identity::ProcessId;
+
+    const NONCE: [u8; 16] = [3; 16];
+
+    fn call(arguments: &[u8]) -> Call {
+        let parent = ProcessId { pid: 1, start: 2 };
+        Call::create(Facts::new(Nonce::new(NONCE), parent, [4; 32], 5, 6), arguments).unwrap()
+    }
+
+    fn other_side(call: &Call) -> io::Result<Call> {
+        Call::inherited(call.file.try_clone().unwrap().into(), Nonce::new(NONCE))
+    }
+
+    #[test]
+    fn arguments_go_there_and_the_outcome_comes_back() {
+        let parent = call(b"arguments");
+        let worker = other_side(&parent).unwrap();
+        assert_eq!(worker.arguments().unwrap(), b"arguments");
+        assert_eq!(worker.facts(), parent.facts());
+        assert_eq!(parent.kind(), None);
+        worker.publish(&Outcome::sentence(Kind::Refused, "no")).unwrap();
+        assert_eq!((parent.kind(), parent.outcome().unwrap()), (Some(Kind::Refused), b"no".to_vec()));
+    }
+
+    #[test]
+    fn what_is_no_call_is_refused() {
+        let good = call(b"arguments");
+        let copy = good.file.try_clone().unwrap();
+        assert!(Call::inherited(copy.into(), Nonce::new([9; 16])).is_err());
+        // More arguments than the file holds.
+        let lie = Facts { arguments_len: 1 << 40, ..*good.facts() };
+        good.file.write_all_at(&lie.to_bytes(), 0).unwrap();
+        assert!(other_side(&good).is_err());
+        let lie = Facts { arguments_len: u64::MAX, ..*good.facts() };
+        good.file.write_all_at(&lie.to_bytes(), 0).unwrap();
+        assert!(other_side(&good).is_err());
+        // Not sealed; no memfd.
+        let open = memfd_create("open", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        let open = File::from(open);
+        open.write_all_at(&call(b"").facts().to_bytes(), 0).unwrap();
+        open.set_len(ARGUMENTS).unwrap();
+        assert!(Call::inherited(open.into(), Nonce::new(NONCE)).is_err());
+        let file = File::open("/proc/self/exe").unwrap();
+        assert!(Call::inherited(file.into(), Nonce::new(NONCE)).is_err());
+    }
+
+    #[test]
+    fn an_outcome_that_cannot_be_is_an_error() {
+        let call = call(b"");
+        call.publish(&Outcome::sentence(Kind::Returned, "x")).unwrap();
+        call.words().len.store(u64::MAX, Relaxed);
+        assert!(call.outcome().is_err());
+        call.file.set_len(1 << 62).unwrap();
+        call.words().len.store(1 << 61, Relaxed);
+        assert!(call.outcome().is_err());
+        call.words().kind.store(77, Relaxed);
+        assert_eq!(call.kind(), None);
     }
 }

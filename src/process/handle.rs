@@ -57,7 +57,7 @@ impl<R: Message> Process<R> {
     /// let five = commons::spawn((2, 3), |(a, b)| a + b)?.join()?;
     /// assert_eq!(five, 5);
     ///
-    /// let process = commons::spawn((), |()| panic!("no more tea"))?;
+    /// let process = commons::spawn((), |()| -> () { panic!("no more tea") })?;
     /// let Err(ProcessError::Panicked { message, location, .. }) = process.join() else { panic!() };
     /// assert_eq!(message, "no more tea");
     /// assert!(location.contains(".rs:"));
@@ -71,13 +71,16 @@ impl<R: Message> Process<R> {
         self.started.wait_for_outcome();
         // Read while the worker still lives: it waits until what the result refers to is taken.
         let outcome = self.outcome();
-        let end = self.started.wait_for_end(Deadline::NEVER);
+        let end = loop {
+            if let Some(end) = self.started.wait_for_end(Deadline::NEVER) {
+                break end;
+            }
+        };
         match (outcome, end) {
             (Some(outcome), _) => outcome,
-            (None, Some(&Ok(exit))) if self.started.took_over() => Err(ProcessError::Exited { id, exit }),
-            (None, Some(&Ok(exit))) => Err(ProcessError::NotStarted { id, exit }),
-            (None, Some(Err(reason))) => Err(ProcessError::Unknown { id, reason: reason.clone() }),
-            (None, None) => unreachable!("a wait without a deadline ends with the process"),
+            (None, &Ok(exit)) if self.started.took_over() => Err(ProcessError::Exited { id, exit }),
+            (None, &Ok(exit)) => Err(ProcessError::NotStarted { id, exit }),
+            (None, Err(reason)) => Err(ProcessError::Unknown { id, reason: reason.clone() }),
         }
     }
 
@@ -119,7 +122,7 @@ impl<R> Process<R> {
     /// commons::init_in_tests!();
     ///
     /// # fn main() -> commons::Result<()> {
-    /// let process = commons::spawn((), |()| loop { std::thread::park() })?;
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
     /// assert!(!process.is_finished());
     /// process.kill()?;
     /// process.wait()?;
@@ -159,13 +162,16 @@ impl<R> Process<R> {
     /// commons::init_in_tests!();
     ///
     /// # fn main() -> commons::Result<()> {
-    /// let process = commons::spawn((), |()| std::process::abort())?;
+    /// let process = commons::spawn((), |()| -> () { std::process::abort() })?;
     /// assert_eq!(process.wait()?.to_string(), "was killed by signal 6 (SIGABRT)");
     /// # Ok(()) }
     /// ```
     pub fn wait(&self) -> Result<Exit> {
-        let end = self.wait_until(Deadline::NEVER)?;
-        Ok(end.expect("a wait without a deadline ends with the process"))
+        loop {
+            if let Some(exit) = self.wait_until(Deadline::NEVER)? {
+                return Ok(exit);
+            }
+        }
     }
 
     /// Waits until the process ends, at most for `timeout`; `None` if it still runs then.
@@ -179,7 +185,7 @@ impl<R> Process<R> {
     /// use std::time::Duration;
     ///
     /// # fn main() -> commons::Result<()> {
-    /// let process = commons::spawn((), |()| loop { std::thread::park() })?;
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
     /// assert_eq!(process.wait_timeout(Duration::from_millis(20))?, None);
     /// process.terminate()?;
     /// assert_eq!(process.wait_timeout(Duration::from_secs(9))?, Some(commons::Exit::Signal(15)));
@@ -221,7 +227,7 @@ impl<R> Process<R> {
     /// commons::init_in_tests!();
     ///
     /// # fn main() -> commons::Result<()> {
-    /// let process = commons::spawn((), |()| loop { std::thread::park() })?;
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
     /// process.kill()?;
     /// assert_eq!(process.wait()?, commons::Exit::Signal(9));
     /// process.kill()?;

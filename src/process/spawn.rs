@@ -31,6 +31,8 @@ use crate::{
 /// commons::spawn(14, |n: u32| n * factor);
 /// ```
 ///
+/// One that never returns needs a result type all the same: `|()| -> () { loop { … } }`.
+///
 /// # Errors
 /// - [`ErrorKind::NotInitialised`] if [`commons::init()`](crate::init) has not run.
 /// - [`ErrorKind::Encode`] if `args` cannot be written as a message.
