@@ -255,10 +255,11 @@ mod tests {
         let copy = good.file.try_clone().unwrap();
         assert!(Call::inherited(copy.into(), Nonce::new([9; 16])).is_err());
         // More arguments than the file holds.
-        let lie = Facts { arguments_len: 1 << 40, ..*good.facts() };
+        let mut lie = *good.facts();
+        lie.arguments_len = 1 << 40;
         good.file.write_all_at(&lie.to_bytes(), 0).unwrap();
         assert!(other_side(&good).is_err());
-        let lie = Facts { arguments_len: u64::MAX, ..*good.facts() };
+        lie.arguments_len = u64::MAX;
         good.file.write_all_at(&lie.to_bytes(), 0).unwrap();
         assert!(other_side(&good).is_err());
         // Not sealed; no memfd.

@@ -28,6 +28,13 @@ pub(super) const NOT_INITIALISED: i32 = 120;
 /// The exit code of a worker that found no call, or could not tell its outcome.
 pub(super) const NO_CALL: i32 = 121;
 
+impl Exit {
+    /// Whether somebody else ended it, by a signal that a program does not bring upon itself.
+    pub(super) fn came_from_outside(self) -> bool {
+        matches!(self, Self::Signal(1 | 2 | 9 | 15))
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

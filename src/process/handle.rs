@@ -78,7 +78,9 @@ impl<R: Message> Process<R> {
         };
         match (outcome, end) {
             (Some(outcome), _) => outcome,
-            (None, &Ok(exit)) if self.started.took_over() => Err(ProcessError::Exited { id, exit }),
+            (None, &Ok(exit)) if self.started.took_over() || exit.came_from_outside() => {
+                Err(ProcessError::Exited { id, exit })
+            }
             (None, &Ok(exit)) => Err(ProcessError::NotStarted { id, exit }),
             (None, Err(reason)) => Err(ProcessError::Unknown { id, reason: reason.clone() }),
         }

@@ -26,11 +26,16 @@ pub(crate) fn set_of(signals: &[c_int]) -> sigset_t {
     set
 }
 
-/// Leaves every signal to the other threads: handlers of the program run on threads it knows.
+/// Leaves signals to the other threads: handlers of the program run on threads it knows.
+///
+/// SIGCHLD is excepted. The kernel drops one that nobody handles, but not if the thread that started
+/// the child blocks it: then it interrupts a system call of another thread.
 pub(crate) fn block_in_this_thread() {
     let mut all = set_of(&[]);
     // SAFETY: the set is ours and initialised.
     unsafe { libc::sigfillset(&mut all) };
+    // SAFETY: the set is ours and initialised.
+    unsafe { libc::sigdelset(&mut all, libc::SIGCHLD) };
     // SAFETY: the set is initialised, and a null old set is not written.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all, ptr::null_mut()) };
 }
