@@ -193,7 +193,7 @@ fn a_result_arrives_even_if_somebody_else_collects_the_process() {
         assert_eq!(process.exit(), None);
         assert_eq!(process.join().unwrap(), 3);
         let process = commons::spawn((), |()| -> () { std::process::exit(3) }).unwrap();
-        let error = process.join().map(|()| ()).unwrap_err();
+        let error = process.join().unwrap_err();
         assert!(matches!(error, ProcessError::Unknown { .. }), "{error}");
     }));
 }
