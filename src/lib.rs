@@ -14,9 +14,11 @@ mod sys;
 mod raw;
 mod segment;
 pub mod sync;
+mod placed;
 mod shared;
 mod value;
 mod array;
+mod process;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -28,8 +30,12 @@ pub use crate::{
     failure::Failure,
     message::Message,
     plain::Plain,
+    process::{Exit, Process, ProcessError, init, spawn},
     segment::{Options, SegmentInfo, catalog},
     shareable::{Field, Shareable},
     shared::Shared,
     value::{Value, ValueGuard},
 };
+
+#[doc(hidden)]
+pub use crate::process::before_main as __before_main;

@@ -1,18 +1,13 @@
 //! A structure of the user's own, in shared memory and used in place.
-//!
-//! # Safety
-//! This file places a `T` into a segment and hands out `&T` to it, which is what [`Shareable`]
-//! promises to be sound.
 
-#![allow(unsafe_code)]
-
-use std::{alloc::Layout as TypeLayout, fmt, marker::PhantomData, ops::Deref};
+use std::{alloc::Layout as MemoryLayout, fmt, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     error::Result,
-    segment::{Element, Expected, Kind, Layout, Options, Segment, SegmentInfo, Settings},
+    placed::Placed,
+    segment::{Element, Kind, Options, SegmentInfo, Settings},
     shareable::Shareable,
 };
 
@@ -34,8 +29,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct Shared<T: Shareable> {
-    segment: Segment,
-    payload: PhantomData<T>,
+    placed: Placed<T>,
 }
 
 impl<T: Shareable> Shared<T> {
@@ -54,7 +48,7 @@ impl<T: Shareable> Shared<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn new(value: T) -> Result<Self> {
-        place(None, &Settings::default(), value)
+        Self::make(None, &Settings::default(), value)
     }
 
     /// A new object with this name.
@@ -139,7 +133,7 @@ impl<T: Shareable> Shared<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn name(this: &Self) -> Option<&str> {
-        this.segment.name()
+        this.placed.name()
     }
 
     /// What it is, how large, and who has it.
@@ -154,7 +148,11 @@ impl<T: Shareable> Shared<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn info(this: &Self) -> SegmentInfo {
-        this.segment.info()
+        this.placed.info()
+    }
+
+    fn make(name: Option<&str>, settings: &Settings, value: T) -> Result<Self> {
+        Placed::create(name, settings, Kind::Shared, element::<T>(), value).map(|placed| Self { placed })
     }
 }
 
@@ -164,7 +162,7 @@ impl<T: Shareable> Options<Shared<T>> {
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
     pub fn create(&self, name: &str, value: T) -> Result<Shared<T>> {
-        place(Some(name), self.settings(), value)
+        Shared::make(Some(name), self.settings(), value)
     }
 
     /// [`Shared::open`] with these options.
@@ -172,7 +170,7 @@ impl<T: Shareable> Options<Shared<T>> {
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
     pub fn open(&self, name: &str) -> Result<Shared<T>> {
-        Segment::open(name, self.settings(), &expected::<T>()).map(handle)
+        Placed::open(name, self.settings(), Kind::Shared, element::<T>()).map(|placed| Shared { placed })
     }
 
     /// [`Shared::open_or_create`] with these options.
@@ -180,79 +178,44 @@ impl<T: Shareable> Options<Shared<T>> {
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
     pub fn open_or_create(&self, name: &str, value: T) -> Result<Shared<T>> {
-        let init = |payload: *mut u8| write(payload, value);
-        Segment::open_or_create(name, self.settings(), &expected::<T>(), &layout::<T>(), init).map(handle)
+        Placed::open_or_create(name, self.settings(), Kind::Shared, element::<T>(), value)
+            .map(|placed| Shared { placed })
     }
 }
 
 fn element<T: Shareable>() -> Element {
-    Element::new(TypeLayout::new::<T>(), T::type_name(), T::fields())
-}
-
-fn layout<T: Shareable>() -> Layout {
-    let (payload_len, payload_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    Layout { kind: Kind::Shared, element: element::<T>(), shape: vec![], payload_len, payload_align }
-}
-
-fn expected<T: Shareable>() -> Expected {
-    Expected {
-        kind: Kind::Shared,
-        element: element::<T>(),
-        shape: Some(vec![]),
-        payload_len: |count| count.checked_mul(size_of::<T>() as u64),
-        payload_align: align_of::<T>() as u64,
-    }
-}
-
-fn place<T: Shareable>(name: Option<&str>, settings: &Settings, value: T) -> Result<Shared<T>> {
-    Segment::create(name, settings, &layout::<T>(), |payload| write(payload, value)).map(handle)
-}
-
-/// The `init` of a segment made with `layout::<T>()`.
-fn write<T: Shareable>(payload: *mut u8, mut value: T) {
-    value.reset();
-    // SAFETY: `init` gets the payload of a segment with the layout of `T`: writable for its size,
-    // aligned for it, and not yet known to anybody else.
-    unsafe { payload.cast::<T>().write(value) };
-}
-
-/// INVARIANT: the segment was made with `layout::<T>()` or checked against `expected::<T>()`.
-fn handle<T: Shareable>(segment: Segment) -> Shared<T> {
-    Shared { segment, payload: PhantomData }
+    Element::new(MemoryLayout::new::<T>(), T::type_name(), T::fields())
 }
 
 impl<T: Shareable> Deref for Shared<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        let value: *const T = self.segment.payload().as_ptr().cast_const().cast();
-        // SAFETY: by the invariant of `handle` the payload has the size and alignment of `T`; it is mapped
-        // as long as `self` lives. `Shareable` promises that any bytes are a valid `T` and that all of it
-        // may change behind a shared reference.
-        unsafe { &*value }
+        &self.placed
     }
 }
 
 impl<T: Shareable> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        handle(self.segment.clone())
+        Self { placed: self.placed.clone() }
     }
 }
 
 impl<T: Shareable> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.segment.fmt(f)
+        self.placed.fmt(f)
     }
 }
 
 impl<T: Shareable> Serialize for Shared<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.segment.serialize(serializer)
+        self.placed.serialize(serializer)
     }
 }
 
 impl<'de, T: Shareable> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Segment::deserialize_expecting(deserializer, &expected::<T>()).map(handle)
+        Placed::deserialize(deserializer, Kind::Shared, element::<T>()).map(|placed| Self { placed })
     }
 }

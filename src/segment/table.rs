@@ -45,6 +45,8 @@ static TABLE: Mutex<Table> =
 pub(crate) fn lock() -> MutexGuard<'static, Table> {
     static FORKS: Once = Once::new();
     FORKS.call_once(|| {
+        // The regions' lock is taken inside this one, so its handlers must be there first.
+        region::hold_over_forks();
         // Without the handlers only a fork beside a running attach could hang its child.
         let _ = hooks::around_fork(before_fork, after_fork);
     });
