@@ -3,13 +3,13 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("commons runs on 64-bit Linux only for now");
 
-pub(crate) mod events;
 pub(crate) mod fork;
+pub(crate) mod per_process;
 pub(crate) mod futex;
 pub(crate) mod identity;
+pub(crate) mod events;
 pub(crate) mod image;
-pub(crate) mod parent;
-pub(crate) mod per_process;
-pub(crate) mod pidfd;
 pub(crate) mod signals;
+pub(crate) mod parent;
+pub(crate) mod pidfd;
 pub(crate) mod spawn;
