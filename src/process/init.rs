@@ -50,7 +50,7 @@ pub fn init() {
 
 /// Lets tests and doctests start worker processes; one line at the top.
 ///
-/// It does before `main` what [`init`](crate::init) does at its beginning, since the `main` of a
+/// It does before `main` what [`init`](crate::init()) does at its beginning, since the `main` of a
 /// test is not yours. It may stand in a module or in a function, and more than once in a program.
 ///
 /// # Examples
