@@ -15,7 +15,7 @@ use std::{
 };
 
 use commons::{Message, Process, ProcessError};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 
 commons::init_in_tests!();
 
@@ -129,6 +129,41 @@ fn a_stopped_worker_ends_with_its_parent() {
             stat.rsplit_once(") ").unwrap().1.starts_with('T')
         });
     });
+}
+
+#[test]
+fn a_parent_killed_while_it_starts_workers_leaves_none() {
+    // In a process of its own, which adopts whoever is orphaned and so sees it end.
+    join(commons::spawn((), |()| {
+        set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        let mut ended = 0;
+        for round in 0..20 {
+            let parent = commons::spawn((), |()| -> () {
+                loop {
+                    let _child = commons::spawn((), |()| -> () {
+                        loop {
+                            thread::park()
+                        }
+                    });
+                }
+            });
+            let parent = parent.unwrap();
+            // Somewhere else each time: before the first worker, in the start of one, between two.
+            thread::sleep(Duration::from_micros(700 * round));
+            parent.kill().unwrap();
+            let _ = parent.wait_timeout(LONG);
+            let start = Instant::now();
+            eventually("the orphans end", || match waitpid(None, WaitOptions::NOHANG) {
+                Err(error) => error == rustix::io::Errno::CHILD,
+                Ok(orphan) => {
+                    ended += usize::from(orphan.is_some());
+                    false
+                }
+            });
+            assert!(start.elapsed() < Duration::from_secs(1), "orphans lived for {:?}", start.elapsed());
+        }
+        println!("20 parents killed, {ended} orphans ended");
+    }));
 }
 
 #[test]

@@ -31,16 +31,21 @@ use std::{
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create},
+    fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, memfd_create},
     io::Errno,
 };
 
-use crate::process::facts::{self, Facts, Nonce};
+use crate::process::{
+    facts::{self, Facts, Nonce},
+    outcome::{Kind, Outcome},
+};
 
 /// Where the words begin.
 const WORDS: usize = 512;
 /// Where the arguments begin.
 const ARGUMENTS: u64 = 4096;
+/// From this size on the memory of arguments is worth a system call.
+const LARGE: u64 = 1 << 20;
 
 /// The worker has taken over.
 pub(super) const STARTED: u32 = 1;
@@ -62,38 +67,6 @@ struct Words {
 
 const _: () = assert!(facts::LEN <= WORDS && WORDS.is_multiple_of(align_of::<Words>()));
 const _: () = assert!(WORDS + size_of::<Words>() <= ARGUMENTS as usize);
-
-/// What the bytes of an outcome are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Kind {
-    /// The encoded result.
-    Returned = 1,
-    /// An encoded [`crate::process::panics::Report`].
-    Panicked,
-    /// A sentence: the arguments could not be read.
-    Decode,
-    /// A sentence: the result could not be written.
-    Encode,
-    /// A sentence: the function could not be run.
-    Refused,
-}
-
-impl Kind {
-    const ALL: [Self; 5] = [Self::Returned, Self::Panicked, Self::Decode, Self::Encode, Self::Refused];
-}
-
-/// What a worker has to tell at the end.
-pub(super) struct Outcome {
-    pub(super) kind: Kind,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Outcome {
-    pub(super) fn sentence(kind: Kind, text: impl std::fmt::Display) -> Self {
-        Self { kind, bytes: text.to_string().into_bytes() }
-    }
-}
 
 /// INVARIANT: `page` maps the first 4096 bytes of `file`, readable and writable, and the file is
 /// sealed against shrinking.
@@ -153,9 +126,16 @@ impl Call {
         &self.words().state
     }
 
-    /// The bytes of the arguments.
-    pub(super) fn arguments(&self) -> io::Result<Vec<u8>> {
-        self.read(ARGUMENTS, self.facts.arguments_len)
+    /// The bytes of the arguments. What large ones took in the file is given back.
+    pub(super) fn take_arguments(&self) -> io::Result<Vec<u8>> {
+        let len = self.facts.arguments_len;
+        let arguments = self.read(ARGUMENTS, len)?;
+        if len >= LARGE {
+            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // Where it cannot be, the memory stays until the end of the call.
+            let _ = fallocate(&self.file, hole, ARGUMENTS, len);
+        }
+        Ok(arguments)
     }
 
     /// Writes the outcome and sets READY. The caller wakes.
@@ -174,8 +154,7 @@ impl Call {
         if words.state.load(Acquire) & READY == 0 {
             return None;
         }
-        let kind = words.kind.load(Relaxed);
-        Kind::ALL.into_iter().find(|&known| known as u32 == kind)
+        Kind::from_number(words.kind.load(Relaxed))
     }
 
     /// The outcome's bytes, once there is one.
@@ -242,7 +221,7 @@ mod tests {
     fn arguments_go_there_and_the_outcome_comes_back() {
         let parent = call(b"arguments");
         let worker = other_side(&parent).unwrap();
-        assert_eq!(worker.arguments().unwrap(), b"arguments");
+        assert_eq!(worker.take_arguments().unwrap(), b"arguments");
         assert_eq!(worker.facts(), parent.facts());
         assert_eq!(parent.kind(), None);
         worker.publish(&Outcome::sentence(Kind::Refused, "no")).unwrap();

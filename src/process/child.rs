@@ -1,8 +1,8 @@
 //! What a worker does: takes the call over, runs the function, tells how it went, ends.
 //!
 //! # Safety
-//! Takes descriptor 3 as its own, and runs what the call says. That both come from a parent that
-//! runs this program is checked here first.
+//! Closes descriptor 3, and runs what the call in it says. That it comes from a parent that runs
+//! this program is checked here first.
 
 #![allow(unsafe_code)]
 
@@ -24,10 +24,11 @@ use crate::{
     deadline::Deadline,
     message,
     process::{
-        call::{Call, Kind, Outcome, STARTED},
+        call::{Call, STARTED},
         exit,
         facts::Nonce,
         function::Function,
+        outcome::{Kind, Outcome},
         panics::{self, Report},
         watcher,
     },
@@ -83,17 +84,17 @@ pub(super) fn run(nonce: &OsStr) -> ! {
 
 fn take_over(nonce: &OsStr) -> io::Result<Call> {
     let nonce = nonce.to_str().and_then(Nonce::from_hex).ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: the argument list says that this is a worker, and `init` is the first in `main`, so
-    // descriptor 3 is what the parent left there, or closed. Nothing of this process has opened it.
-    let inherited = unsafe { spawn::take_inherited() };
-    let inherited = inherited.ok_or(io::ErrorKind::NotFound)?;
-    Call::inherited(inherited, nonce)
+    let call = Call::inherited(spawn::copy_inherited()?, nonce)?;
+    // SAFETY: it holds the nonce of this process's argument list, so the parent left it there, and
+    // only this function knows of it.
+    unsafe { spawn::close_inherited() };
+    Ok(call)
 }
 
 fn run_function(call: &Call) -> Outcome {
     let facts = call.facts();
     let function = Function { function: facts.function, runner: facts.runner, build: facts.build };
-    let answer = call.arguments().map_err(|error| format!("the arguments cannot be read: {error}"));
+    let answer = call.take_arguments().map_err(|error| format!("the arguments cannot be read: {error}"));
     let answer = answer.and_then(|arguments| {
         // SAFETY: the facts carry the nonce of this process's own argument list, so they were
         // written by the parent that started it, which takes them from `Function::of`.

@@ -13,7 +13,7 @@ use std::{mem, ptr};
 use crate::{
     error::{Error, ErrorKind, Result},
     message::{self, Message},
-    process::call::{Kind, Outcome},
+    process::outcome::{Kind, Outcome},
     segment,
     sys::image::{self, Build, Image},
 };

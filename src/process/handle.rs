@@ -7,9 +7,9 @@ use crate::{
     error::{Error, Result},
     message::{self, Message},
     process::{
-        call::Kind,
         error::ProcessError,
         exit::Exit,
+        outcome::Kind,
         panics::Report,
         started::{End, Started},
     },
@@ -112,6 +112,17 @@ impl<R: Message> Process<R> {
 
 impl<R> Process<R> {
     /// The process's id (pid).
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| std::process::id())?;
+    /// let id = process.id();
+    /// assert_eq!(process.join()?, id);
+    /// # Ok(()) }
+    /// ```
     #[doc(alias = "pid")]
     pub fn id(&self) -> u32 {
         self.started.id
@@ -215,6 +226,17 @@ impl<R> Process<R> {
     ///
     /// # Errors
     /// When the system refuses, as it does if the process has changed its user.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// process.terminate()?;
+    /// assert_eq!(process.wait()?, commons::Exit::Signal(15));
+    /// # Ok(()) }
+    /// ```
     pub fn terminate(&self) -> Result<()> {
         self.signal(pidfd::terminate)
     }

@@ -25,6 +25,9 @@ static INITIALISED: AtomicBool = AtomicBool::new(false);
 /// function that was asked for and never returns; in all others it returns at once. So what stands
 /// before it runs in every worker too: put it before any runtime, thread, file or argument parser.
 ///
+/// Without it `spawn` starts nothing and says so; a worker that comes to `spawn` without it, because
+/// only its parent called it, ends with a message and exit code 120.
+///
 /// Tests and doctests have no `main` of their own: there [`init_in_tests!`](crate::init_in_tests)
 /// does the same.
 ///
@@ -47,7 +50,7 @@ pub fn init() {
 
 /// Lets tests and doctests start worker processes; one line at the top.
 ///
-/// It does before `main` what [`init`](crate::init) does at its beginning, since the `main` of a
+/// It does before `main` what [`init`](crate::init()) does at its beginning, since the `main` of a
 /// test is not yours. It may stand in a module or in a function, and more than once in a program.
 ///
 /// # Examples

@@ -5,7 +5,8 @@
 //! | `exit` | how a process ended |
 //! | `error` | why it did not give its result |
 //! | `facts` | what a worker must know, as bytes |
-//! | `call` | the memfd that carries facts, arguments, state and outcome |
+//! | `outcome` | what a worker has to tell at the end |
+//! | `call` | the memfd that carries all of these, the arguments and the state |
 //! | `function` | a function pointer that can travel |
 //! | `panics` | what is told about a panic |
 //! | `started` | a process that was started, as its handle and its reaper share it |
@@ -19,6 +20,7 @@
 mod exit;
 mod error;
 mod facts;
+mod outcome;
 mod call;
 mod function;
 mod panics;

@@ -13,8 +13,9 @@ use std::{
 use crate::{
     deadline::Deadline,
     process::{
-        call::{Call, ENDED, Kind, READY, STARTED},
+        call::{Call, ENDED, READY, STARTED},
         exit::{self, Exit},
+        outcome::Kind,
     },
     segment,
     sys::{

@@ -58,20 +58,24 @@ pub(crate) fn spawn_myself(
     Ok(pid.cast_unsigned())
 }
 
-/// Takes descriptor 3 as the one that [`spawn_myself`] left there; `None` if it is not open.
+/// A copy of descriptor 3, whoever opened it, that the programs of this process do not inherit.
+pub(crate) fn copy_inherited() -> io::Result<OwnedFd> {
+    // SAFETY: makes a new descriptor, or fails on a closed one; it changes no other.
+    let copy = unsafe { libc::fcntl(INHERITED, libc::F_DUPFD_CLOEXEC, INHERITED + 1) };
+    if copy == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: made just now, so open, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Closes descriptor 3.
 ///
 /// # Safety
-/// - Nobody else in this process owns descriptor 3.
-pub(crate) unsafe fn take_inherited() -> Option<OwnedFd> {
-    // SAFETY: F_GETFD takes no argument and fails on a closed descriptor.
-    if unsafe { libc::fcntl(INHERITED, libc::F_GETFD) } == -1 {
-        return None;
-    }
-    // SAFETY: open, as just seen, and the caller promises that nobody else owns it.
-    let inherited = unsafe { OwnedFd::from_raw_fd(INHERITED) };
-    // It must not reach the programs that this process starts.
-    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::CLOEXEC).ok()?;
-    Some(inherited)
+/// - It is what [`spawn_myself`] left there, and nothing in this process owns it.
+pub(crate) unsafe fn close_inherited() {
+    // SAFETY: the caller promises that it is open and nobody else's.
+    drop(unsafe { OwnedFd::from_raw_fd(INHERITED) });
 }
 
 /// Makes lists of processes show `name` instead of `exe`, the last part of [`MYSELF`].
