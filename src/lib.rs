@@ -2,6 +2,7 @@
 
 extern crate self as commons;
 
+mod atomic;
 mod deadline;
 mod error;
 mod failure;
@@ -18,6 +19,7 @@ pub use bytemuck;
 pub use commons_derive::{Plain, Shareable};
 
 pub use crate::{
+    atomic::{Atomic, AtomicArray, Bits, Number, Word},
     error::{Error, ErrorKind, Result},
     failure::Failure,
     message::Message,
