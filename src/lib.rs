@@ -16,6 +16,7 @@ mod segment;
 pub mod sync;
 mod placed;
 mod shared;
+mod atomic;
 mod value;
 mod array;
 mod process;
@@ -26,6 +27,7 @@ pub use commons_derive::{Plain, Shareable};
 
 pub use crate::{
     array::{Array, Claim, Share},
+    atomic::{Atomic, AtomicArray, Bits, Number, Word},
     error::{Error, ErrorKind, Result},
     failure::Failure,
     message::Message,
