@@ -4,7 +4,7 @@
 //! <https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html>.
 //!
 //! # Safety
-//! Takes ownership of a descriptor number that the kernel has just returned.
+//! Names an open descriptor by its number, to change which file it leads to.
 
 #![allow(unsafe_code)]
 
