@@ -13,7 +13,7 @@
 //! | `map` | a file in memory |
 //! | `filelock` | byte locks that end with the open file description |
 //! | `descriptor` | another descriptor of the same file, one of another process, more of them |
-//! | `memgroup` | how much memory the control group may still take |
+//! | `memory` | how much of it the machine has and the control group may take |
 //! | `random` | bytes that nobody can guess |
 //! | `hooks` | what runs when a process ends or forks |
 //! | `pidfd`, `spawn` | other processes |

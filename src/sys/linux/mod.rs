@@ -11,6 +11,6 @@ pub(crate) mod hooks;
 pub(crate) mod identity;
 pub(crate) mod map;
 pub(crate) mod memfd;
-pub(crate) mod memgroup;
+pub(crate) mod memory;
 pub(crate) mod random;
 pub(crate) mod shm;
