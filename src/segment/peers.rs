@@ -14,21 +14,20 @@ use crate::{
     raw::region::Peers,
     sys::{
         filelock::{self, Others},
-        fork, identity,
+        fork,
+        identity::{self, ProcessId},
     },
 };
 
 impl Peers for Attachment {
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool {
         let own_slot = self.slot();
-        let Some(owner) = rows::read(self.mapping(), slot) else { return self.has_no_thread(tid) };
-        if !identity::thread_exists(owner.pid, tid) {
-            return true;
+        match rows::read(self.mapping(), slot).filter(|&owner| may_have_thread(owner, tid)) {
+            Some(owner) => slot != own_slot && self.slot_is_free(slot) && self.is_done(owner.pid, tid),
+            // An owner writes its slot after its id. One that is stopped in between shows the slot of
+            // the last owner, so a slot that does not fit proves nothing: ask about the thread itself.
+            None => self.has_no_thread(tid),
         }
-        if identity::start_time(owner.pid).is_ok_and(|start| start != owner.start) {
-            return true;
-        }
-        slot != own_slot && self.slot_is_free(slot) && self.is_done(owner.pid, tid)
     }
 
     fn recover(&self, steal: &mut dyn FnMut()) -> bool {
@@ -55,7 +54,7 @@ impl Peers for Attachment {
 }
 
 impl Attachment {
-    /// Whether no process that uses this segment has a thread `tid`, where no row says which it was.
+    /// Whether no process that uses this segment has a thread `tid`, where no row tells which it was.
     fn has_no_thread(&self, tid: u32) -> bool {
         if identity::thread_is_nowhere(tid) {
             return true;
@@ -74,4 +73,10 @@ impl Attachment {
         identity::thread_is_zombie(pid, tid)
             || identity::maps_file(pid, inode.device, inode.number) == Some(false)
     }
+}
+
+/// Whether `tid` can be a thread of the process that a row names: both exist, and it is no namesake.
+fn may_have_thread(owner: ProcessId, tid: u32) -> bool {
+    identity::thread_exists(owner.pid, tid)
+        && identity::start_time(owner.pid).map_or(true, |start| start == owner.start)
 }
