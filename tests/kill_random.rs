@@ -303,9 +303,9 @@ fn work((objects, lane, number, seed): (Objects, usize, u32, u64)) {
     let mut worker = Worker { arena, value, blocks, elements, lane, number, chance: Chance::new(seed) };
     while worker.arena.stop.load(Relaxed) == 0 {
         worker.lane().phase.store(BETWEEN, SeqCst);
-        if worker.chance.one_in(4) {
+        if worker.chance.one_in(2) {
             // Eight of these want the two or so processors that the parent needs too.
-            std::thread::sleep(Duration::from_micros(worker.chance.below(300) as u64));
+            std::thread::sleep(Duration::from_micros(worker.chance.below(400) as u64));
         }
         match worker.chance.below(4) {
             0 => worker.change_value(),
@@ -385,7 +385,7 @@ impl Oracle {
         if count == done { self.cut += 1 } else { self.kept += 1 }
     }
 
-    /// Any lane; half of the time one whose worker is inside, if there is one.
+    /// Any lane; half of the time one whose worker is inside, if there is one soon.
     fn victim(&mut self) -> usize {
         let lane = self.chance.below(LANES);
         if self.chance.one_in(2) {
@@ -393,7 +393,9 @@ impl Oracle {
         }
         let phase = |lane: &usize| self.arena().lanes[*lane].phase.load(SeqCst) % 8;
         let inside = |lane: &usize| matches!(phase(lane), INSIDE | LEAVING);
-        (lane..lane + LANES).map(|lane| lane % LANES).find(inside).unwrap_or(lane)
+        let look = || (lane..lane + LANES).map(|lane| lane % LANES).find(inside);
+        let found = (0..20).find_map(|_| look().or_else(|| (std::thread::yield_now(), None).1));
+        found.unwrap_or(lane)
     }
 
     fn kill(&mut self, lane: usize) {
