@@ -70,9 +70,18 @@ impl Attachment {
 
     /// Whether the thread has ended, or its process has this segment no more (it ran another program).
     fn is_done(&self, pid: u32, tid: u32) -> bool {
-        let inode = self.hold().inode();
         identity::thread_is_zombie(pid, tid)
-            || identity::maps_file(pid, inode.device, inode.number) == Some(false)
+            || (self.is_mapped_by(pid) == Some(false) && self.maps_can_tell())
+    }
+
+    fn is_mapped_by(&self, pid: u32) -> Option<bool> {
+        let inode = self.hold().inode();
+        identity::maps_file(pid, inode.device, inode.number)
+    }
+
+    /// Some file systems show another device in `maps` than in `stat`; then not even we seem to have it.
+    fn maps_can_tell(&self) -> bool {
+        self.is_mapped_by(identity::current_pid()) == Some(true)
     }
 }
 
