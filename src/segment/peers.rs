@@ -84,6 +84,12 @@ impl Attachment {
     }
 }
 
+/// Whether `tid` can be a thread of the process that a row names: both exist, and it is no namesake.
+fn may_have_thread(owner: ProcessId, tid: u32) -> bool {
+    identity::thread_exists(owner.pid, tid)
+        && identity::start_time(owner.pid).map_or(true, |start| start == owner.start)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{alloc, sync::mpsc, thread};
@@ -106,17 +112,19 @@ mod tests {
 
     /// A forked child that attaches and then runs `child`; its pid and slot.
     fn attached(segment: &Segment, child: fn()) -> (u32, u32) {
-        let before = segment.info().attached.len();
         let pid = testing::start(|| {
             let _ = segment.attachment().slot();
             child();
         });
-        while segment.info().attached.len() == before {
-            thread::yield_now();
-        }
         let of_child =
             |slot: &u32| rows::read(segment.attachment().mapping(), *slot).is_some_and(|p| p.pid == pid);
-        (pid, (0..rows::ROWS).find(of_child).unwrap())
+        // Its row stays, whatever becomes of it meanwhile.
+        loop {
+            match (0..rows::ROWS).find(of_child) {
+                Some(slot) => return (pid, slot),
+                None => thread::yield_now(),
+            }
+        }
     }
 
     #[test]
@@ -182,10 +190,4 @@ mod tests {
         assert!(!inner);
         assert!(attachment.recover(&mut || {}), "and then the next");
     }
-}
-
-/// Whether `tid` can be a thread of the process that a row names: both exist, and it is no namesake.
-fn may_have_thread(owner: ProcessId, tid: u32) -> bool {
-    identity::thread_exists(owner.pid, tid)
-        && identity::start_time(owner.pid).map_or(true, |start| start == owner.start)
 }
