@@ -70,17 +70,17 @@ impl Attachment {
     /// Whether the thread has ended, or its process has this segment no more (it ran another program).
     fn is_done(&self, pid: u32, tid: u32) -> bool {
         identity::thread_is_zombie(pid, tid)
-            || (self.is_mapped_by(pid) == Some(false) && self.maps_can_tell())
+            || (self.is_mapped_by(pid, tid) == Some(false) && self.maps_can_tell())
     }
 
-    fn is_mapped_by(&self, pid: u32) -> Option<bool> {
+    fn is_mapped_by(&self, pid: u32, tid: u32) -> Option<bool> {
         let inode = self.hold().inode();
-        identity::maps_file(pid, inode.device, inode.number)
+        identity::maps_file(pid, tid, inode.device, inode.number)
     }
 
     /// Some file systems show another device in `maps` than in `stat`; then not even we seem to have it.
     fn maps_can_tell(&self) -> bool {
-        self.is_mapped_by(identity::current_pid()) == Some(true)
+        self.is_mapped_by(identity::current_pid(), identity::current_tid().get()) == Some(true)
     }
 }
 
@@ -179,6 +179,25 @@ mod tests {
         assert!(lives, "what has no threads of ours lives on");
         testing::kill(pid);
         testing::wait_for(pid);
+    }
+
+    #[test]
+    fn threads_live_although_the_first_of_their_process_has_ended() {
+        let segment = segment();
+        let (pid, slot) = attached(&segment, testing::go_on_in_another_thread);
+        let mut other = None;
+        while other.is_none() || !identity::thread_is_zombie(pid, pid) {
+            let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            let tids =
+                threads.map(|entry| entry.unwrap().file_name().into_string().unwrap().parse().unwrap());
+            other = tids.into_iter().find(|&tid: &u32| tid != pid);
+        }
+        for slot in [slot, NO_SLOT] {
+            assert!(!segment.attachment().thread_is_dead(slot, other.unwrap()), "slot {slot}");
+        }
+        testing::kill(pid);
+        testing::wait_for(pid);
+        assert!(segment.attachment().thread_is_dead(slot, other.unwrap()));
     }
 
     #[test]
