@@ -97,6 +97,7 @@ fn a_child_locks_for_itself() {
             };
             scene.expect(1);
             scene.assert_held(A_MOMENT);
+            assert_eq!(scene.value.info().attached.len(), 3, "the test, this worker and the child");
             scene.cue(1);
             assert_eq!(end_of(child), Ok(0), "{how:?}");
             scene.assert_released();

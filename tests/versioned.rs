@@ -17,11 +17,14 @@ use commons::{Exit, Process, Shareable, Shared, Value, sync::Versioned};
 commons::init_in_tests!();
 
 const READERS: usize = 2;
+const WIDE: usize = 256;
 
 #[derive(Shareable)]
 #[repr(C)]
 struct Table {
     cell: Versioned<[u64; 8]>,
+    /// So wide that it takes longer to read than what is between two changes.
+    wide: Versioned<[u64; WIDE]>,
     stop: AtomicU32,
     reads: [AtomicU64; READERS],
 }
@@ -45,7 +48,11 @@ fn step<const N: usize>(value: &mut [u64; N]) {
 }
 
 fn write((table, value): Objects) {
+    let wide = [[u64::from(std::process::id()); WIDE], [1 << 40; WIDE]];
     loop {
+        for _ in 0..16 {
+            wide.iter().for_each(|&wide| table.wide.set(wide));
+        }
         table.cell.update(step);
         value.update(step);
         table.cell.update(step);
@@ -61,8 +68,10 @@ fn read(((table, value), lane): (Objects, usize)) -> u64 {
             let now = (changes(table.cell.get()), changes(value.get()));
             assert!(now.0 >= last.0 && now.1 >= last.1, "from {last:?} back to {now:?}");
             last = now;
+            let wide = table.wide.get();
+            assert_eq!(wide, [wide[0]; WIDE], "torn");
         }
-        reads += 2000;
+        reads += 3000;
         table.reads[lane].store(reads, Relaxed);
     }
     reads
@@ -74,7 +83,12 @@ fn no_reader_sees_a_torn_or_older_value() {
     let mut chance = Chance::new(seed("versioned"));
     let _watchdog = watchdog("versioned", time * 4 + Duration::from_secs(60));
     let reads = [const { AtomicU64::new(0) }; READERS];
-    let table = Table { cell: Versioned::new(after(0)), stop: AtomicU32::new(0), reads };
+    let table = Table {
+        cell: Versioned::new(after(0)),
+        wide: Versioned::new([0; WIDE]),
+        stop: AtomicU32::new(0),
+        reads,
+    };
     let objects: Objects = (Shared::new(table).unwrap(), Value::new(after(0)).unwrap());
     let (table, value) = &objects;
 

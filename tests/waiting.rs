@@ -44,6 +44,7 @@ fn two_processes_take_turns() {
     let start = Instant::now();
     take(&turn, 0);
     join(other.unwrap());
+    assert!(start.elapsed() < SOON, "nobody is woken: {TURNS} turns took {:?}", start.elapsed());
     println!("{TURNS} turns in {:?}", start.elapsed());
 }
 
@@ -123,7 +124,7 @@ extern "C" fn count(_: libc::c_int) {
     SIGNALS.fetch_add(1, Relaxed);
 }
 
-/// From now on a signal comes about every 300 µs, and interrupts what can be interrupted.
+/// From now on a signal comes about every 50 µs, and interrupts what can be interrupted.
 fn storm() {
     let handler: extern "C" fn(libc::c_int) = count;
     // SAFETY: all zeroes is a `sigaction` without flags and mask.
@@ -131,7 +132,7 @@ fn storm() {
     action.sa_sigaction = handler as libc::sighandler_t;
     // SAFETY: the handler does nothing but count.
     assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) }, 0);
-    let every = libc::timeval { tv_sec: 0, tv_usec: 300 };
+    let every = libc::timeval { tv_sec: 0, tv_usec: 50 };
     let timer = libc::itimerval { it_interval: every, it_value: every };
     // SAFETY: reads the timer.
     assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) }, 0);
