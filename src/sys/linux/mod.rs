@@ -3,8 +3,6 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("commons runs on 64-bit Linux only for now");
 
-pub(crate) mod descriptor;
-pub(crate) mod filelock;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod hooks;
@@ -14,3 +12,5 @@ pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod random;
 pub(crate) mod shm;
+pub(crate) mod descriptor;
+pub(crate) mod filelock;
