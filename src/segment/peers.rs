@@ -107,17 +107,19 @@ mod tests {
 
     /// A forked child that attaches and then runs `child`; its pid and slot.
     fn attached(segment: &Segment, child: fn()) -> (u32, u32) {
-        let before = segment.info().attached.len();
         let pid = testing::start(|| {
             let _ = segment.attachment().slot();
             child();
         });
-        while segment.info().attached.len() == before {
-            thread::yield_now();
-        }
+        // The row stays when the child is gone; its lock may be gone before we look.
         let of_child =
             |slot: &u32| rows::read(segment.attachment().mapping(), *slot).is_some_and(|p| p.pid == pid);
-        (pid, (0..rows::ROWS).find(of_child).unwrap())
+        loop {
+            match (0..rows::ROWS).find(of_child) {
+                Some(slot) => return (pid, slot),
+                None => thread::yield_now(),
+            }
+        }
     }
 
     #[test]
