@@ -345,7 +345,15 @@ impl RawMutex {
 
     /// Whether the calling thread holds it.
     pub(crate) fn is_mine(&self) -> bool {
-        Thread::current().holds(&self.node)
+        let thread = Thread::current();
+        thread.holds(&self.node) || self.is_mine_outside_segments(thread)
+    }
+
+    /// A lock in no segment is in nobody's list, and what its word says is true.
+    #[cold]
+    fn is_mine_outside_segments(&self, thread: &Thread) -> bool {
+        let owner = self.node.word.load(Relaxed) & TID;
+        owner != 0 && owner == thread.tid() && thread.slot_of(self.address()).is_none()
     }
 
     /// Whether the protected value was left half-changed. Read and written by the holder.

@@ -29,7 +29,7 @@ use crate::{
 /// use commons::sync::Versioned;
 ///
 /// let range = Versioned::new([0.0f64, 1.0]);
-/// range.update(|[_, high]| *high = 2.0);
+/// range.update(|range| range[1] = 2.0);
 /// assert_eq!(range.get(), [0.0, 2.0]);
 /// ```
 #[repr(C)]
@@ -79,7 +79,6 @@ impl<T: Plain + Send> Versioned<T> {
     /// # Examples
     /// ```
     /// # use commons::sync::Versioned;
-    /// assert_eq!(Versioned::new(('a', true)).try_get().unwrap().0, 'a');
     /// assert_eq!(Versioned::new('a').get(), 'a');
     /// ```
     #[inline]
