@@ -1,14 +1,18 @@
 //! Single elements and copies of many.
 
-use std::{fmt::Debug, mem, thread};
+use std::{
+    fmt::Debug,
+    mem, thread,
+    time::{Duration, Instant},
+};
 
 use commons::{Array, ErrorKind, Plain};
 
 use crate::{
     common::unique,
     workers::{
-        BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, Stage, Watch, await_stage, has, join,
-        join_all, kill, panic_of,
+        BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, Random, Stage, Watch, await_stage, has,
+        join, join_all, kill, panic_of,
     },
 };
 
@@ -150,11 +154,16 @@ fn an_element_of_a_killed_writer_is_old_or_new() {
             array.set(1, [n; 3_000]);
         }
     };
-    for round in 0..12 {
+    let mut random = Random(1);
+    for round in 0..24 {
         let before = array.get(1).unwrap()[0];
         let writer = commons::spawn(array.clone(), write).unwrap();
-        // Nearly all of its time it copies an element, or the old one into the undo record.
-        while array.get(1).unwrap()[0] <= before + round {
+        while array.get(1).unwrap()[0] == before {
+            thread::yield_now();
+        }
+        // Somewhere else each time: copying the old element, or the new one, or between two.
+        let (start, moment) = (Instant::now(), Duration::from_micros(random.below(1_000) as u64));
+        while start.elapsed() < moment {
             thread::yield_now();
         }
         kill(&writer);
