@@ -37,11 +37,6 @@ impl Deadline {
         let at = self.0?;
         Some(Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() })
     }
-
-    /// What is left until it, zero when it has passed; `None` means forever.
-    pub(crate) fn remaining(self) -> Option<Duration> {
-        Some(self.0?.saturating_sub(now()))
-    }
 }
 
 fn now() -> Duration {

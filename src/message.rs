@@ -1,5 +1,7 @@
 //! What can be sent to another process: any serde type that owns what it holds.
 
+use std::cell::RefCell;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +31,19 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     })
 }
 
+thread_local! {
+    static REFUSED: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Refuses a value inside a message with `error`, which [`decode`] then returns as it is.
+///
+/// The decoder itself keeps no text and no kind.
+pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
+    let decoder_error = E::custom(&error);
+    REFUSED.set(Some(error));
+    decoder_error
+}
+
 /// The value that `bytes` hold, all of them.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let wrong = |why: String| {
@@ -38,10 +53,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             format!("cannot read a message of {} bytes as a {name}: {why}", bytes.len()),
         )
     };
+    REFUSED.set(None);
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(wrong(format!("{} bytes are left over", rest.len()))),
-        Err(error) => Err(wrong(error.to_string())),
+        Err(error) => Err(REFUSED.take().unwrap_or_else(|| wrong(error.to_string()))),
     }
 }
 

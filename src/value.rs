@@ -1,7 +1,6 @@
 //! One value in a segment of its own.
 
 use std::{
-    alloc::Layout as MemoryLayout,
     fmt,
     ops::{Deref, DerefMut},
     time::Duration,
@@ -12,9 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     deadline::Deadline,
     error::{Error, ErrorKind, Result},
+    placed::{Placed, plain_element},
     plain::Plain,
-    segment::{Element, Expected, Kind, Layout, Options, Segment, SegmentInfo, Settings},
-    shareable::short_type_name,
+    segment::{Kind, Options, SegmentInfo, Settings},
     sync::{Versioned, VersionedGuard},
 };
 
@@ -41,8 +40,7 @@ use crate::{
 /// ```
 #[doc(alias("RawValue", "Synchronized"))]
 pub struct Value<T: Plain + Send> {
-    segment: Segment,
-    cell: std::marker::PhantomData<Versioned<T>>,
+    cell: Placed<Versioned<T>>,
 }
 
 impl<T: Plain + Send> Value<T> {
@@ -134,7 +132,7 @@ impl<T: Plain + Send> Value<T> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> T {
-        self.cell().get()
+        self.cell.get()
     }
 
     /// A copy of the value, taken without a lock.
@@ -148,7 +146,7 @@ impl<T: Plain + Send> Value<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn try_get(&self) -> Result<T> {
-        self.cell().try_get()
+        self.cell.try_get()
     }
 
     /// Replaces the value.
@@ -166,7 +164,7 @@ impl<T: Plain + Send> Value<T> {
     #[inline]
     #[track_caller]
     pub fn set(&self, value: T) {
-        self.cell().set(value);
+        self.cell.set(value);
     }
 
     /// Reads, changes and writes back as one step, in all processes; returns what `change` returns.
@@ -187,7 +185,7 @@ impl<T: Plain + Send> Value<T> {
     #[inline]
     #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        self.cell().update(change)
+        self.cell.update(change)
     }
 
     /// Waits until nobody else changes the value, and returns a private copy that is written back
@@ -208,7 +206,7 @@ impl<T: Plain + Send> Value<T> {
     #[doc(alias = "acquire")]
     #[track_caller]
     pub fn lock(&self) -> ValueGuard<'_, T> {
-        ValueGuard { guard: self.cell().lock() }
+        ValueGuard { guard: self.cell.lock() }
     }
 
     /// As [`Value::lock`], if nobody changes the value now.
@@ -224,7 +222,7 @@ impl<T: Plain + Send> Value<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn try_lock(&self) -> Option<ValueGuard<'_, T>> {
-        self.cell().try_lock().map(|guard| ValueGuard { guard })
+        self.cell.try_lock().map(|guard| ValueGuard { guard })
     }
 
     /// As [`Value::lock`], unless the others take longer than `timeout`.
@@ -240,7 +238,7 @@ impl<T: Plain + Send> Value<T> {
     /// ```
     #[track_caller]
     pub fn lock_timeout(&self, timeout: Duration) -> Option<ValueGuard<'_, T>> {
-        self.cell().lock_deadline(Deadline::after(timeout)).map(|guard| ValueGuard { guard })
+        self.cell.lock_deadline(Deadline::after(timeout)).map(|guard| ValueGuard { guard })
     }
 
     /// Sleeps until some process makes `wanted` true of the value; returns the value that was.
@@ -261,7 +259,7 @@ impl<T: Plain + Send> Value<T> {
     /// ```
     #[track_caller]
     pub fn wait_until(&self, wanted: impl FnMut(&T) -> bool) -> T {
-        match self.cell().wait_until(wanted, Deadline::NEVER) {
+        match self.cell.wait_until(wanted, Deadline::NEVER) {
             Some(value) => value,
             None => unreachable!("never has passed"),
         }
@@ -285,7 +283,7 @@ impl<T: Plain + Send> Value<T> {
     /// ```
     #[track_caller]
     pub fn wait_until_timeout(&self, wanted: impl FnMut(&T) -> bool, timeout: Duration) -> Result<T> {
-        self.cell().wait_until(wanted, Deadline::after(timeout)).ok_or_else(|| {
+        self.cell.wait_until(wanted, Deadline::after(timeout)).ok_or_else(|| {
             let message = format!("no process made the value as wanted within {timeout:?}");
             Error::new(ErrorKind::TimedOut, message)
         })
@@ -293,22 +291,17 @@ impl<T: Plain + Send> Value<T> {
 
     /// The name, if it has one.
     pub fn name(&self) -> Option<&str> {
-        self.segment.name()
+        self.cell.name()
     }
 
     /// What is in the segment, and who is attached.
     pub fn info(&self) -> SegmentInfo {
-        self.segment.info()
+        self.cell.info()
     }
 
     fn make(name: Option<&str>, settings: &Settings, value: T) -> Result<Self> {
-        let cell = Versioned::new(value);
-        let segment = Segment::create(name, settings, &layout::<T>(), |payload| place(payload, cell))?;
-        Ok(Self::of(segment))
-    }
-
-    fn of(segment: Segment) -> Self {
-        Self { segment, cell: std::marker::PhantomData }
+        let element = plain_element::<T>();
+        Placed::create(name, settings, Kind::Value, element, Versioned::new(value)).map(|cell| Self { cell })
     }
 }
 
@@ -318,7 +311,7 @@ impl<T: Plain + Send> Options<Value<T>> {
     /// # Errors
     /// As [`Value::create`].
     pub fn create(&self, name: &str, value: T) -> Result<Value<T>> {
-        Value::make(Some(name), &self.settings(), value)
+        Value::make(Some(name), self.settings(), value)
     }
 
     /// Opens the value of this name.
@@ -326,7 +319,7 @@ impl<T: Plain + Send> Options<Value<T>> {
     /// # Errors
     /// As [`Value::open`].
     pub fn open(&self, name: &str) -> Result<Value<T>> {
-        Ok(Value::of(Segment::open(name, &self.settings(), &expected::<T>())?))
+        Placed::open(name, self.settings(), Kind::Value, plain_element::<T>()).map(|cell| Value { cell })
     }
 
     /// Opens the value of this name, or makes one.
@@ -335,40 +328,14 @@ impl<T: Plain + Send> Options<Value<T>> {
     /// As [`Value::open_or_create`].
     pub fn open_or_create(&self, name: &str, value: T) -> Result<Value<T>> {
         let cell = Versioned::new(value);
-        let place = |payload: *mut u8| place(payload, cell);
-        let segment = Segment::open_or_create(name, &self.settings(), &expected::<T>(), &layout::<T>(), place)?;
-        Ok(Value::of(segment))
-    }
-}
-
-fn element<T: Plain>() -> Element {
-    Element::new(MemoryLayout::new::<T>(), short_type_name::<T>(), Vec::new())
-}
-
-fn layout<T: Plain + Send>() -> Layout {
-    let cell = MemoryLayout::new::<Versioned<T>>();
-    Layout {
-        kind: Kind::Value,
-        element: element::<T>(),
-        shape: Vec::new(),
-        payload_len: cell.size() as u64,
-        payload_align: cell.align() as u64,
-    }
-}
-
-fn expected<T: Plain + Send>() -> Expected {
-    Expected {
-        kind: Kind::Value,
-        element: element::<T>(),
-        shape: Some(Vec::new()),
-        payload_len: |_| Some(size_of::<Versioned<T>>() as u64),
-        payload_align: align_of::<Versioned<T>>() as u64,
+        Placed::open_or_create(name, self.settings(), Kind::Value, plain_element::<T>(), cell)
+            .map(|cell| Value { cell })
     }
 }
 
 impl<T: Plain + Send> Clone for Value<T> {
     fn clone(&self) -> Self {
-        Self::of(self.segment.clone())
+        Self { cell: self.cell.clone() }
     }
 }
 
@@ -388,13 +355,13 @@ impl<T: Plain + Send + fmt::Debug> fmt::Debug for Value<T> {
 
 impl<T: Plain + Send> Serialize for Value<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.segment.serialize(serializer)
+        self.cell.serialize(serializer)
     }
 }
 
 impl<'de, T: Plain + Send> Deserialize<'de> for Value<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::of(Segment::deserialize_expecting(deserializer, &expected::<T>())?))
+        Placed::deserialize(deserializer, Kind::Value, plain_element::<T>()).map(|cell| Self { cell })
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
     sync::atomic::{Ordering::*, fence},
 };
 
-use super::{handle::Array, layout};
+use super::{
+    handle::{Array, layout_of},
+    layout,
+};
 use crate::{
     deadline::Deadline,
     error::{Error, ErrorKind, Result},
@@ -21,10 +24,18 @@ use crate::{
         copy,
         mutex::LockFault,
     },
+    segment::{Segment, Settings},
     shareable::short_type_name,
 };
 
 impl<T: Plain + Send> Array<T> {
+    /// A new array that holds `values` before anybody else can see it.
+    pub(super) fn copied(name: Option<&str>, settings: &Settings, values: &[T]) -> Result<Self> {
+        let layout = layout_of::<T>(&[values.len()])?;
+        // SAFETY: `init` gets the payload of a segment with this layout, which nobody else knows yet.
+        Self::of(Segment::create(name, settings, &layout, |payload| unsafe { fill(payload, values) })?)
+    }
+
     /// A copy of one element; `None` behind the end.
     ///
     /// Waits while another thread has the element claimed exclusively.
@@ -303,7 +314,7 @@ fn corrupt<T>(index: usize) -> String {
 ///
 /// # Safety
 /// - `payload` has `layout::payload_len::<T>(values.len())` bytes, and nobody else knows it yet.
-pub(super) unsafe fn fill<T: Plain>(payload: *mut u8, values: &[T]) {
+unsafe fn fill<T: Plain>(payload: *mut u8, values: &[T]) {
     // SAFETY: the elements begin inside the payload, or at its end if there are none.
     let elements = unsafe { payload.add(layout::elements::<T>()) }.cast::<T>();
     for (index, &value) in values.iter().enumerate() {

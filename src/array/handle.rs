@@ -1,16 +1,17 @@
 //! Making, opening and describing an array.
 
-use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, ops::Range, ptr::NonNull};
+use std::{fmt, marker::PhantomData, ops::Range, ptr::NonNull};
 
 use bytemuck::Zeroable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{elements, layout};
+use super::layout;
 use crate::{
     error::{Error, ErrorKind, Result},
+    placed::plain_element,
     plain::Plain,
     raw::claims::RawClaims,
-    segment::{Element, Expected, Kind, Layout, Options, Segment, SegmentInfo, Settings},
+    segment::{Expected, Kind, Layout, Options, Segment, SegmentInfo, Settings},
     shareable::short_type_name,
 };
 
@@ -242,12 +243,7 @@ impl<T: Plain + Send> Array<T> {
         Self::of(Segment::create(name, settings, &layout_of::<T>(shape)?, |_| {})?)
     }
 
-    fn copied(name: Option<&str>, settings: &Settings, values: &[T]) -> Result<Self> {
-        let layout = layout_of::<T>(&[values.len()])?;
-        Self::of(Segment::create(name, settings, &layout, |payload| elements::fill(payload, values))?)
-    }
-
-    fn of(segment: Segment) -> Result<Self> {
+    pub(super) fn of(segment: Segment) -> Result<Self> {
         let count = segment.shape().iter().try_fold(1u64, |count, &n| count.checked_mul(n));
         let len = count.and_then(|count| usize::try_from(count).ok());
         let len = len.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the array has more elements than memory"))?;
@@ -275,7 +271,7 @@ impl<T: Plain + Send> Options<Array<T>> {
     where
         T: Zeroable,
     {
-        Array::zeroed(Some(name), &self.settings(), shape.as_ref())
+        Array::zeroed(Some(name), self.settings(), shape.as_ref())
     }
 
     /// Makes an array with this name that begins as a copy of `values`.
@@ -283,7 +279,7 @@ impl<T: Plain + Send> Options<Array<T>> {
     /// # Errors
     /// As [`Array::create`].
     pub fn create_from(&self, name: &str, values: &[T]) -> Result<Array<T>> {
-        Array::copied(Some(name), &self.settings(), values)
+        Array::copied(Some(name), self.settings(), values)
     }
 
     /// Opens the array of this name.
@@ -291,7 +287,7 @@ impl<T: Plain + Send> Options<Array<T>> {
     /// # Errors
     /// As [`Array::open`].
     pub fn open(&self, name: &str) -> Result<Array<T>> {
-        Array::of(Segment::open(name, &self.settings(), &expected::<T>(None))?)
+        Array::of(Segment::open(name, self.settings(), &expected::<T>(None))?)
     }
 
     /// Opens the array of this name, which must have `len` elements, or makes one.
@@ -303,12 +299,8 @@ impl<T: Plain + Send> Options<Array<T>> {
         T: Zeroable,
     {
         let expected = expected::<T>(Some(vec![len as u64]));
-        Array::of(Segment::open_or_create(name, &self.settings(), &expected, &layout_of::<T>(&[len])?, |_| {})?)
+        Array::of(Segment::open_or_create(name, self.settings(), &expected, &layout_of::<T>(&[len])?, |_| {})?)
     }
-}
-
-fn element<T>() -> Element {
-    Element::new(MemoryLayout::new::<T>(), short_type_name::<T>(), Vec::new())
 }
 
 const fn payload_align<T>() -> u64 {
@@ -316,7 +308,7 @@ const fn payload_align<T>() -> u64 {
     if claims > element { claims } else { element }
 }
 
-fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
+pub(super) fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
     let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
     let count = shape.iter().try_fold(1u64, |count, &n| count.checked_mul(n));
     let payload_len = count.and_then(layout::payload_len::<T>).ok_or_else(|| {
@@ -326,7 +318,7 @@ fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
     })?;
     Ok(Layout {
         kind: Kind::Array,
-        element: element::<T>(),
+        element: plain_element::<T>(),
         shape,
         payload_len,
         payload_align: payload_align::<T>(),
@@ -336,7 +328,7 @@ fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
 fn expected<T>(shape: Option<Vec<u64>>) -> Expected {
     Expected {
         kind: Kind::Array,
-        element: element::<T>(),
+        element: plain_element::<T>(),
         shape,
         payload_len: layout::payload_len::<T>,
         payload_align: payload_align::<T>(),

@@ -77,6 +77,7 @@ impl RawClaims {
         deadline: Deadline,
         repair: impl Fn(),
     ) -> Result<usize, LockFault> {
+        let mut slice = Duration::ZERO;
         loop {
             self.enter(range.clone(), mode, deadline, &repair)?;
             let taken = self.take_cell();
@@ -91,7 +92,7 @@ impl RawClaims {
             match taken? {
                 Some(index) => return Ok(index),
                 // All 64 are held: any that ends makes room.
-                None => self.wait_for(0, &mut Duration::ZERO, deadline)?,
+                None => self.wait_for(0, &mut slice, deadline)?,
             }
         }
     }

@@ -2,18 +2,13 @@
 //!
 //! A cell is on the kernel's list iff its **address** is in a segment. A flag in the cell could be
 //! written by a peer, and a cell that is moved to the stack or a `Box` would keep it.
-//!
-//! # Safety
-//! Registers handlers with `pthread_atfork`.
-
-#![allow(unsafe_code)]
 
 use std::{
     cell::RefCell,
     sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
 };
 
-use crate::sys::fork;
+use crate::sys::{fork, hooks};
 
 /// What a lock must ask about the processes that share its memory.
 pub(crate) trait Peers: Send + Sync {
@@ -156,8 +151,6 @@ pub(crate) fn hold_over_forks() {
     extern "C" fn after() {
         HELD.with(|held| drop(held.borrow_mut().take()));
     }
-    // SAFETY: the three handlers are plain functions that live as long as the program.
-    INSTALLED.call_once(|| unsafe {
-        libc::pthread_atfork(Some(before), Some(after), Some(after));
-    });
+    // Without memory for the handlers, only a fork beside a running attach could hang its child.
+    INSTALLED.call_once(|| _ = hooks::around_fork(before, after));
 }

@@ -5,14 +5,20 @@
 //!
 //! | file | the one thing |
 //! |---|---|
-//! | `fork` | a mark that a forked child does not inherit |
-//! | `identity` | which process, which boot, which namespaces; is that thread alive |
+//! | `fork`, `per_process` | a mark that a forked child does not inherit; values that each process makes for itself |
+//! | `hooks`, `signals` | what runs when a process ends or forks; sets of signals |
 //! | `futex` | sleep until a shared word changes |
 //! | `robust` | the list of held cells that the kernel walks when a thread dies |
+//! | `identity` | which process, which boot, which namespaces; is that thread alive |
+//! | `random` | bytes that nobody can guess |
 //! | `shm`, `memfd` | named files that are born complete, and anonymous ones |
-//! | `map` | a file in memory |
+//! | `descriptor` | another descriptor of the same file, one of another process, more of them |
 //! | `filelock` | byte locks that end with the open file description |
-//! | `pidfd`, `spawn` | other processes |
+//! | `memgroup` | how much memory the control group may still take |
+//! | `map` | a file in memory |
+//! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
+//! | `parent` | what happens when the parent ends |
+//! | `image`, `spawn` | the running program: its code, its build; and started once more |
 
 mod linux;
 

@@ -81,6 +81,17 @@ pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
     tgkill_probe(pid, tid) != Err(Errno::SRCH)
 }
 
+/// Whether no process of this pid namespace has a thread `tid`, by the kernel's own answer.
+pub(crate) fn thread_is_nowhere(tid: u32) -> bool {
+    as_pid(tid).is_none_or(|tid| rustix::process::test_kill_process(tid) == Err(Errno::SRCH))
+}
+
+/// The process that thread `tid` belongs to; `None` if that cannot be told.
+pub(crate) fn process_of_thread(tid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
 #[allow(unsafe_code)]
 fn tgkill_probe(pid: i32, tid: i32) -> Result<(), Errno> {
     // SAFETY: tgkill takes three integers; signal 0 only asks whether the thread exists.
@@ -149,5 +160,7 @@ mod tests {
         assert!(thread_exists(me.pid, current_tid().get()));
         assert!(!thread_exists(me.pid, 1));
         assert!(!thread_is_zombie(me.pid, current_tid().get()));
+        assert!(!thread_is_nowhere(current_tid().get()) && thread_is_nowhere(u32::MAX));
+        assert_eq!(process_of_thread(current_tid().get()), Some(me.pid));
     }
 }

@@ -4,6 +4,21 @@
 compile_error!("commons runs on 64-bit Linux only for now");
 
 pub(crate) mod fork;
+pub(crate) mod per_process;
+pub(crate) mod hooks;
+pub(crate) mod signals;
 pub(crate) mod futex;
-pub(crate) mod identity;
 pub(crate) mod robust;
+pub(crate) mod identity;
+pub(crate) mod random;
+pub(crate) mod shm;
+pub(crate) mod memfd;
+pub(crate) mod descriptor;
+pub(crate) mod filelock;
+pub(crate) mod memgroup;
+pub(crate) mod map;
+pub(crate) mod pidfd;
+pub(crate) mod events;
+pub(crate) mod parent;
+pub(crate) mod image;
+pub(crate) mod spawn;

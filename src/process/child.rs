@@ -1,0 +1,150 @@
+//! What a worker does: takes the call over, runs the function, tells how it went, ends.
+//!
+//! # Safety
+//! Closes descriptor 3, and runs what the call in it says. That it comes from a parent that runs
+//! this program is checked here first.
+
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::{CString, OsStr},
+    io,
+    os::unix::ffi::OsStrExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process,
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Relaxed, Release},
+    },
+    time::Duration,
+};
+
+use crate::{
+    deadline::Deadline,
+    message,
+    process::{
+        call::{Call, STARTED},
+        exit,
+        facts::Nonce,
+        function::Function,
+        outcome::{Kind, Outcome},
+        panics::{self, Report},
+        watcher,
+    },
+    segment,
+    sys::{fork, futex, identity, parent, spawn},
+};
+
+/// How long a worker that has ended waits until somebody takes what its result refers to.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the call that was started with this nonce, and ends the process.
+pub(super) fn run(nonce: &OsStr) -> ! {
+    // First of all: from here on no death of the parent is missed.
+    let _ = parent::death_kills();
+    let call: &'static Call = match take_over(nonce) {
+        Ok(call) => Box::leak(Box::new(call)),
+        Err(error) => {
+            eprintln!(
+                "commons: this is how a worker process is started, and only commons::spawn can do it \
+                 (no call to take over: {error})"
+            );
+            process::exit(exit::NO_CALL);
+        }
+    };
+    let parent = call.facts().parent().map_or(0, |parent| parent.pid);
+    if identity::parent_pid() != parent {
+        parent::exit_now(0);
+    }
+    // What cannot be watched is killed by the kernel, as was asked for above.
+    let _ = watcher::start(parent, give_up_shared_objects);
+    let _ = show_as_program();
+    call.state().fetch_or(STARTED, Release);
+
+    let teller = Teller { call, process: fork::mark() };
+    panics::listen(move |report| {
+        if cfg!(panic = "abort") {
+            // Nothing runs after this hook.
+            teller.tell(&panicked(report));
+        }
+    });
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_function(call))).unwrap_or_else(|payload| {
+        let outcome = panicked(&panics::report(&*payload));
+        // Its destructor may panic again.
+        std::mem::forget(payload);
+        outcome
+    });
+    let panicked = outcome.kind == Kind::Panicked;
+    teller.tell(&outcome);
+    // The parent takes what the result refers to from here: until then it must not go.
+    segment::wait_for_pins(Deadline::after(PATIENCE), &mut || identity::parent_pid() == parent);
+    process::exit(if panicked { exit::PANICKED } else { 0 })
+}
+
+fn take_over(nonce: &OsStr) -> io::Result<Call> {
+    let nonce = nonce.to_str().and_then(Nonce::from_hex).ok_or(io::ErrorKind::InvalidInput)?;
+    let call = Call::inherited(spawn::copy_inherited()?, nonce)?;
+    // SAFETY: it holds the nonce of this process's argument list, so the parent left it there, and
+    // only this function knows of it.
+    unsafe { spawn::close_inherited() };
+    Ok(call)
+}
+
+fn run_function(call: &Call) -> Outcome {
+    let facts = call.facts();
+    let function = Function { function: facts.function, runner: facts.runner, build: facts.build };
+    let answer = call.take_arguments().map_err(|error| format!("the arguments cannot be read: {error}"));
+    let answer = answer.and_then(|arguments| {
+        // SAFETY: the facts carry the nonce of this process's own argument list, so they were
+        // written by the parent that started it, which takes them from `Function::of`.
+        unsafe { function.call(arguments) }
+    });
+    answer.unwrap_or_else(|why| Outcome::sentence(Kind::Refused, why))
+}
+
+fn panicked(report: &Report) -> Outcome {
+    match message::encode(report) {
+        Ok(bytes) => Outcome { kind: Kind::Panicked, bytes },
+        Err(error) => Outcome::sentence(Kind::Encode, error),
+    }
+}
+
+/// Tells the parent the outcome: the first, once, and not from a fork of the worker.
+#[derive(Clone, Copy)]
+struct Teller {
+    call: &'static Call,
+    process: u64,
+}
+
+impl Teller {
+    fn tell(self, outcome: &Outcome) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if self.process != fork::mark() || TOLD.swap(true, Relaxed) {
+            return;
+        }
+        let told = self.call.publish(outcome).or_else(|error| {
+            let why = format_args!("{} bytes cannot be written: {error}", outcome.bytes.len());
+            self.call.publish(&Outcome::sentence(Kind::Encode, why))
+        });
+        if let Err(error) = told {
+            eprintln!("commons: the outcome of process {} is lost: {error}", process::id());
+            process::exit(exit::NO_CALL);
+        }
+        futex::wake(self.call.state(), futex::ALL);
+    }
+}
+
+/// What shared objects need before a worker ends without running its destructors: names that nobody
+/// uses any more go, and what the dead parent left goes with them.
+fn give_up_shared_objects() {
+    segment::leave_all();
+    let _ = segment::sweep();
+}
+
+/// Lists of processes show the program's name.
+fn show_as_program() -> io::Result<()> {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program).file_name().unwrap_or_default();
+    spawn::show_as(&CString::new(name.as_bytes())?)
+}

@@ -1,0 +1,282 @@
+//! `Process<R>`: the handle of a process that runs a function.
+
+use std::{fmt, io, marker::PhantomData, os::fd::BorrowedFd, sync::Arc, time::Duration};
+
+use crate::{
+    deadline::Deadline,
+    error::{Error, Result},
+    message::{self, Message},
+    process::{
+        error::ProcessError,
+        exit::Exit,
+        outcome::Kind,
+        panics::Report,
+        started::{End, Started},
+    },
+    sys::pidfd,
+};
+
+/// A process that runs a function of this program and returns an `R`; made by [`spawn`](crate::spawn).
+///
+/// A dropped handle lets the process run on; it is collected when it ends. It ends at the latest
+/// when the process that started it does.
+///
+/// # Examples
+/// ```
+/// commons::init_in_tests!();
+///
+/// # fn main() -> commons::Result<()> {
+/// let process = commons::spawn("seven".to_string(), |text| text.len())?;
+/// assert_ne!(process.id(), std::process::id());
+/// assert_eq!(process.join()?, 5);
+/// # Ok(()) }
+/// ```
+pub struct Process<R> {
+    started: Arc<Started>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: Message> Process<R> {
+    pub(super) fn new(started: Arc<Started>) -> Self {
+        Self { started, result: PhantomData }
+    }
+
+    /// Waits until the process ends, and returns what its function returned.
+    ///
+    /// A result that was sent counts, however the process ends afterwards.
+    ///
+    /// # Errors
+    /// What happened instead: see [`ProcessError`].
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    /// use commons::ProcessError;
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let five = commons::spawn((2, 3), |(a, b)| a + b)?.join()?;
+    /// assert_eq!(five, 5);
+    ///
+    /// let process = commons::spawn((), |()| -> () { panic!("no more tea") })?;
+    /// let Err(ProcessError::Panicked { message, location, .. }) = process.join() else { panic!() };
+    /// assert_eq!(message, "no more tea");
+    /// assert!(location.contains(".rs:"));
+    /// # Ok(()) }
+    /// ```
+    pub fn join(self) -> Result<R, ProcessError> {
+        let id = self.started.id;
+        if !self.started.is_ours() {
+            return Err(ProcessError::Unknown { id, reason: NOT_OURS.into() });
+        }
+        self.started.wait_for_outcome();
+        // Read while the worker still lives: it waits until what the result refers to is taken.
+        let outcome = self.outcome();
+        let end = loop {
+            if let Some(end) = self.started.wait_for_end(Deadline::NEVER) {
+                break end;
+            }
+        };
+        match (outcome, end) {
+            (Some(outcome), _) => outcome,
+            (None, &Ok(exit)) if self.started.took_over() || exit.came_from_outside() => {
+                Err(ProcessError::Exited { id, exit })
+            }
+            (None, &Ok(exit)) => Err(ProcessError::NotStarted { id, exit }),
+            (None, Err(reason)) => Err(ProcessError::Unknown { id, reason: reason.clone() }),
+        }
+    }
+
+    fn outcome(&self) -> Option<Result<R, ProcessError>> {
+        let id = self.started.id;
+        let decode = |reason: String| ProcessError::Decode { id, reason };
+        let kind = self.started.call.kind()?;
+        let bytes = match self.started.call.outcome() {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Err(decode(format!("the outcome is damaged: {error}")))),
+        };
+        let sentence = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(match kind {
+            Kind::Returned => message::decode(&bytes).map_err(|error| decode(error.to_string())),
+            Kind::Panicked => Err(match message::decode(&bytes) {
+                Ok(Report { message, location, backtrace }) => {
+                    ProcessError::Panicked { id, message, location, backtrace }
+                }
+                Err(error) => decode(error.to_string()),
+            }),
+            Kind::Decode => Err(decode(sentence(&bytes))),
+            Kind::Encode => Err(ProcessError::Encode { id, reason: sentence(&bytes) }),
+            Kind::Refused => Err(ProcessError::Refused { id, reason: sentence(&bytes) }),
+        })
+    }
+}
+
+impl<R> Process<R> {
+    /// The process's id (pid).
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| std::process::id())?;
+    /// let id = process.id();
+    /// assert_eq!(process.join()?, id);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "pid")]
+    pub fn id(&self) -> u32 {
+        self.started.id
+    }
+
+    /// Whether the process has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// assert!(!process.is_finished());
+    /// process.kill()?;
+    /// process.wait()?;
+    /// assert!(process.is_finished());
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "is_alive")]
+    pub fn is_finished(&self) -> bool {
+        self.started.end().is_some()
+    }
+
+    /// How the process ended; `None` while it runs, and where [`wait`](Self::wait) is an error.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| ())?;
+    /// process.wait()?;
+    /// assert_eq!(process.exit(), Some(commons::Exit::Code(0)));
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "exitcode")]
+    pub fn exit(&self) -> Option<Exit> {
+        self.started.end()?.as_ref().ok().copied()
+    }
+
+    /// Waits until the process ends.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Process`](crate::ErrorKind::Process) if it cannot be known how it ended: its status was collected elsewhere
+    /// in this program, or this process was forked from the one that started it.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { std::process::abort() })?;
+    /// assert_eq!(process.wait()?.to_string(), "was killed by signal 6 (SIGABRT)");
+    /// # Ok(()) }
+    /// ```
+    pub fn wait(&self) -> Result<Exit> {
+        loop {
+            if let Some(exit) = self.wait_until(Deadline::NEVER)? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// Waits until the process ends, at most for `timeout`; `None` if it still runs then.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// assert_eq!(process.wait_timeout(Duration::from_millis(20))?, None);
+    /// process.terminate()?;
+    /// assert_eq!(process.wait_timeout(Duration::from_secs(9))?, Some(commons::Exit::Signal(15)));
+    /// # Ok(()) }
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<Exit>> {
+        self.wait_until(Deadline::after(timeout))
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> Result<Option<Exit>> {
+        let unknown = |reason: &str| {
+            Error::from(ProcessError::Unknown { id: self.started.id, reason: reason.to_owned() })
+        };
+        if !self.started.is_ours() {
+            return Err(unknown(NOT_OURS));
+        }
+        match self.started.wait_for_end(deadline) {
+            None => Ok(None),
+            Some(End::Ok(exit)) => Ok(Some(*exit)),
+            Some(End::Err(reason)) => Err(unknown(reason)),
+        }
+    }
+
+    /// Asks the process to end, by SIGTERM; one that has ended is fine.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does if the process has changed its user.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// process.terminate()?;
+    /// assert_eq!(process.wait()?, commons::Exit::Signal(15));
+    /// # Ok(()) }
+    /// ```
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(pidfd::terminate)
+    }
+
+    /// Ends the process at once, by SIGKILL; one that has ended is fine.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does if the process has changed its user.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// process.kill()?;
+    /// assert_eq!(process.wait()?, commons::Exit::Signal(9));
+    /// process.kill()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn kill(&self) -> Result<()> {
+        self.signal(pidfd::kill)
+    }
+
+    fn signal(&self, send: fn(BorrowedFd<'_>) -> io::Result<()>) -> Result<()> {
+        let refused = |error| Error::os(format_args!("cannot signal process {}", self.id()), error);
+        self.started.signal(send).map_err(refused)
+    }
+}
+
+const NOT_OURS: &str = "it is the child of the process that this one was forked from; wait for it there";
+
+impl<R> fmt::Debug for Process<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Process");
+        text.field("id", &self.id());
+        match self.started.end() {
+            None => text.field("exit", &format_args!("none yet")),
+            Some(end) => text.field("exit", end),
+        };
+        text.finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! The front door of `main`: here worker processes leave it.
+
+use std::{
+    env,
+    ffi::{CString, OsString},
+    io,
+    os::unix::ffi::OsStringExt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use crate::{
+    process::{child, facts::Nonce},
+    sys::signals,
+};
+
+/// The first argument of a worker. Not in the environment, which grandchildren would inherit.
+const MARKER: &str = "--commons-worker";
+
+/// Whether `init` ran in this process, or in the one it was forked from.
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Makes this program able to start worker processes; the first line of `main`.
+///
+/// [`spawn`](crate::spawn) starts the running program once more. In that process this call runs the
+/// function that was asked for and never returns; in all others it returns at once. So what stands
+/// before it runs in every worker too: put it before any runtime, thread, file or argument parser.
+///
+/// Without it `spawn` starts nothing and says so; a worker that comes to `spawn` without it, because
+/// only its parent called it, ends with a message and exit code 120.
+///
+/// Tests and doctests have no `main` of their own: there [`init_in_tests!`](crate::init_in_tests)
+/// does the same.
+///
+/// # Examples
+/// ```
+/// fn main() -> commons::Result<()> {
+///     commons::init();
+///     let five = commons::spawn((2, 3), |(a, b)| a + b)?.join()?;
+///     assert_eq!(five, 5);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    if !INITIALISED.swap(true, Relaxed)
+        && let Some(nonce) = worker_nonce()
+    {
+        child::run(&nonce);
+    }
+}
+
+/// Lets tests and doctests start worker processes; one line at the top.
+///
+/// It does before `main` what [`init`](crate::init()) does at its beginning, since the `main` of a
+/// test is not yours. It may stand in a module or in a function, and more than once in a program.
+///
+/// # Examples
+/// ```
+/// commons::init_in_tests!();
+///
+/// # fn main() -> commons::Result<()> {
+/// assert_eq!(commons::spawn(20, |n: u64| (1..=n).sum::<u64>())?.join()?, 210);
+/// # Ok(()) }
+/// ```
+///
+/// # Platform
+/// The C library must hand the arguments to what runs before `main`; glibc does.
+#[macro_export]
+macro_rules! init_in_tests {
+    () => {
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = ".init_array")]
+            static BEFORE_MAIN: extern "C" fn() = $crate::__before_main;
+        };
+    };
+}
+
+/// What [`init_in_tests!`](crate::init_in_tests) has run before `main`.
+pub extern "C" fn before_main() {
+    if worker_nonce().is_some() {
+        // What Rust does between here and `main`.
+        signals::ignore_broken_pipes();
+    }
+    init();
+}
+
+/// Whether this process was started as a worker, whatever has become of it.
+pub(super) fn is_worker() -> bool {
+    worker_nonce().is_some()
+}
+
+pub(super) fn is_initialised() -> bool {
+    INITIALISED.load(Relaxed)
+}
+
+/// The argument list that `worker_nonce` recognises.
+pub(super) fn worker_arguments(nonce: Nonce) -> io::Result<Vec<CString>> {
+    let program = env::args_os().next().unwrap_or_else(|| "commons".into());
+    Ok(vec![CString::new(program.into_vec())?, CString::new(MARKER)?, CString::new(nonce.to_hex())?])
+}
+
+fn worker_nonce() -> Option<OsString> {
+    let mut arguments = env::args_os().skip(1);
+    (arguments.next()? == MARKER).then(|| arguments.next().unwrap_or_default())
+}

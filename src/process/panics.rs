@@ -1,0 +1,66 @@
+//! What is told about a panic: message, location, backtrace.
+
+use std::{
+    any::Any,
+    backtrace::Backtrace,
+    collections::VecDeque,
+    panic,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A panic, in a form that crosses processes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) message: String,
+    pub(super) location: String,
+    pub(super) backtrace: String,
+}
+
+/// The last panics of this process, newest last. Those of its other threads too: a panic that is
+/// handed on with `resume_unwind` happened on another thread than the one it ends on.
+static RECENT: Mutex<VecDeque<Report>> = Mutex::new(VecDeque::new());
+const KEPT: usize = 8;
+
+/// From now on notes every panic, after the hook that was there has printed it, and tells `also`.
+pub(super) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        previous(info);
+        let report = Report {
+            message: message(info.payload()),
+            location: info.location().map_or_else(unknown, ToString::to_string),
+            backtrace: Backtrace::force_capture().to_string(),
+        };
+        also(&report);
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == KEPT {
+            recent.pop_front();
+        }
+        recent.push_back(report);
+    }));
+}
+
+/// The report of the panic that was caught with this payload.
+pub(super) fn report(payload: &(dyn Any + Send)) -> Report {
+    let message = message(payload);
+    let recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    // A hook of the user's may have taken the place of ours: then the message is all there is.
+    let noted = recent.iter().rev().find(|report| report.message == message).cloned();
+    noted.unwrap_or_else(|| Report { message, location: unknown(), backtrace: unknown() })
+}
+
+fn message(payload: &dyn Any) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a value that is not a string, by `std::panic::panic_any` or `resume_unwind`".to_owned()
+    }
+}
+
+fn unknown() -> String {
+    "an unknown place".to_owned()
+}

@@ -1,0 +1,47 @@
+//! Floor 3: a name becomes a mapped, versioned, typed piece of memory that survives crashes.
+//!
+//! | file | the one thing |
+//! |---|---|
+//! | `name` | which names are valid, and which file a name is |
+//! | `kind`, `fingerprint` | what is inside, in numbers and words |
+//! | `schema`, `locks`, `rows`, `header` | the bytes of the file, as `docs/format.md` tells them |
+//! | `layout` | what a creator wants and what an opener expects |
+//! | `file` | opening one with suspicion, reading what it says |
+//! | `lifecycle` | who may use a file and who removes its name; the protocol and its essay |
+//! | `attach` | one file mapped into this process, with a row and a slot of its own |
+//! | `table` | all of them: one attachment for each file, handles on it, fork and exit |
+//! | `peers` | which of the others are dead |
+//! | `info`, `catalog` | what people and tools may know |
+//! | `birth`, `open` | making a segment, finding one |
+//! | `wire` | handles in messages |
+//! | `options` | what a caller may ask for |
+
+mod name;
+mod kind;
+mod fingerprint;
+mod schema;
+mod locks;
+mod rows;
+mod header;
+mod layout;
+mod info;
+mod file;
+mod lifecycle;
+mod attach;
+mod peers;
+mod table;
+pub mod catalog;
+mod birth;
+mod open;
+mod wire;
+mod options;
+
+pub(crate) use self::{
+    catalog::sweep,
+    fingerprint::Element,
+    kind::Kind,
+    layout::{Expected, Layout, Settings},
+    table::{Segment, leave_all},
+    wire::{pinning, wait_for_pins},
+};
+pub use self::{info::SegmentInfo, options::Options};

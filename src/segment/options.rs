@@ -1,0 +1,67 @@
+//! What a caller may ask for when a name is made or opened.
+
+use std::{fmt, marker::PhantomData};
+
+use super::layout::Settings;
+
+/// How a named object is made or opened, from [`Shared::options()`](crate::Shared::options) and the
+/// like.
+///
+/// # Examples
+/// ```
+/// use commons::Atomic;
+///
+/// # fn main() -> commons::Result<()> {
+/// let name = format!("options-{}", std::process::id());
+/// let visits = Atomic::<u64>::options().persist(true).create(&name, 0)?;
+/// drop(visits);                                   // the name stays
+/// let visits = Atomic::<u64>::open(&name)?;
+/// commons::catalog::remove(&name)?;
+/// # Ok(()) }
+/// ```
+pub struct Options<H> {
+    settings: Settings,
+    handle: PhantomData<fn() -> H>,
+}
+
+impl<H> Options<H> {
+    pub(crate) fn new() -> Self {
+        Self { settings: Settings::default(), handle: PhantomData }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The permissions of the object's file, 0o600 unless said otherwise.
+    ///
+    /// With permissions for the group or for others, the name is one that all users of the machine
+    /// share; whoever opens it must ask for the same kind of mode. Only the user who made it can
+    /// remove the name.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// Whether the name stays when nobody uses the object any more, until it is
+    /// [removed](crate::catalog::remove) or the machine restarts. It counts when the object is made.
+    #[must_use]
+    pub fn persist(mut self, persist: bool) -> Self {
+        self.settings.persist = persist;
+        self
+    }
+}
+
+impl<H> Clone for Options<H> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings, handle: PhantomData }
+    }
+}
+
+impl<H> fmt::Debug for Options<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { mode, persist } = self.settings;
+        write!(f, "Options {{ mode: {mode:#o}, persist: {persist} }}")
+    }
+}

@@ -1,0 +1,64 @@
+//! The attachment table: which process has which slot.
+//!
+//! | word | at | changed by | if the owner dies here |
+//! |---|---|---|---|
+//! | `pid` | +0 | whoever holds the slot's byte | stays; the byte is free, so the next one overwrites it |
+//! | `generation` | +4 | +1 whenever the slot is taken | stays |
+//! | `start` | +8 | whoever holds the slot's byte | stays |
+//!
+//! A row names the process that locks inside the segment are asked about. It is a hint for tools and
+//! for the proof of death, never a reason to touch memory.
+
+use std::sync::atomic::Ordering::*;
+
+use crate::sys::{identity::ProcessId, map::Mapping};
+
+/// Where the table begins, behind the header.
+pub(crate) const START: usize = 256;
+
+/// How many processes can use one segment at a time.
+pub(crate) const ROWS: u32 = 256;
+
+/// Bytes of one row.
+pub(crate) const ROW_LEN: usize = 16;
+
+/// Where the schema begins.
+pub(crate) const END: usize = START + ROWS as usize * ROW_LEN;
+
+fn offset(row: u32) -> usize {
+    START + row as usize * ROW_LEN
+}
+
+/// Writes who we are into a row whose slot we hold.
+pub(crate) fn fill(mapping: &Mapping, row: u32, process: ProcessId) {
+    let at = offset(row);
+    mapping.word32(at).store(0, Relaxed);
+    mapping.word32(at + 4).fetch_add(1, Release);
+    mapping.word64(at + 8).store(process.start, Release);
+    mapping.word32(at).store(process.pid, Release);
+}
+
+/// Empties a row whose slot we hold.
+pub(crate) fn clear(mapping: &Mapping, row: u32) {
+    mapping.word32(offset(row)).store(0, Release);
+}
+
+/// Who is said to have a row; `None` for an empty row, a number out of range, or no possible pid.
+pub(crate) fn read(mapping: &Mapping, row: u32) -> Option<ProcessId> {
+    if row >= ROWS {
+        return None;
+    }
+    let at = offset(row);
+    let pid = mapping.word32(at).load(Acquire);
+    let start = mapping.word64(at + 8).load(Acquire);
+    // A row that changes hands while we look belongs to nobody we could be asked about.
+    let settled = mapping.word32(at).load(Acquire) == pid;
+    (settled && i32::try_from(pid).is_ok_and(|pid| pid > 0)).then_some(ProcessId { pid, start })
+}
+
+/// The pid in row `row` of a whole table that was copied out of a file.
+pub(crate) fn pid_in(table: &[u8], row: u32) -> Option<u32> {
+    let at = row as usize * ROW_LEN;
+    let pid = u32::from_ne_bytes(table.get(at..at + 4)?.try_into().ok()?);
+    (pid != 0).then_some(pid)
+}

@@ -1,0 +1,235 @@
+//! Everything this process is attached to, and the handles on it.
+//!
+//! One file has one attachment in a process, however many handles there are. Attaching and leaving
+//! are one critical section: else a handle that is dropped and a name that is opened at the same
+//! time would leave the object under the new handle.
+//!
+//! The table survives a fork: the forking thread holds it while the process is copied, so the child
+//! never finds it locked by a thread that it does not have. At exit all attachments are left, so
+//! names go although nothing in a `static` is ever dropped.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, MutexGuard, Once, PoisonError, TryLockError, Weak,
+        atomic::{AtomicU64, Ordering::*},
+    },
+    time::Duration,
+};
+
+use super::{attach::Attachment, info::SegmentInfo, lifecycle::Patience};
+use crate::{
+    raw::region::{self, Peers},
+    sys::{fork, hooks, map::Address, shm::Inode},
+};
+
+/// What this process is attached to.
+#[derive(Debug)]
+pub(crate) struct Table {
+    here: BTreeMap<Inode, Arc<Attachment>>,
+    /// Left at exit, but mapped until the end: other threads may still use the memory.
+    departed: Vec<Arc<Attachment>>,
+    /// What messages on their way hold.
+    pub(crate) pinned: Vec<Segment>,
+    /// Named objects that were created here.
+    pub(crate) creations: usize,
+}
+
+static TABLE: Mutex<Table> =
+    Mutex::new(Table { here: BTreeMap::new(), departed: Vec::new(), pinned: Vec::new(), creations: 0 });
+
+/// The table, locked.
+pub(crate) fn lock() -> MutexGuard<'static, Table> {
+    static FORKS: Once = Once::new();
+    FORKS.call_once(|| {
+        // The regions' lock is taken inside this one, so its handlers must be there first.
+        region::hold_over_forks();
+        // Without the handlers only a fork beside a running attach could hang its child.
+        let _ = hooks::around_fork(before_fork, after_fork);
+    });
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    static DURING_FORK: Cell<Option<MutexGuard<'static, Table>>> = const { Cell::new(None) };
+}
+
+extern "C" fn before_fork() {
+    let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    // A thread that is past its last breath forks without the table.
+    let _ = DURING_FORK.try_with(|cell| cell.set(Some(table)));
+}
+
+extern "C" fn after_fork() {
+    let _ = DURING_FORK.try_with(Cell::take);
+}
+
+impl Table {
+    /// A new handle on what this process is attached to already.
+    pub(crate) fn find(&self, inode: Inode) -> Option<Segment> {
+        self.here.get(&inode).map(Segment::new)
+    }
+
+    /// Whether this process is attached to the file.
+    pub(crate) fn has(&self, inode: Inode) -> bool {
+        self.here.contains_key(&inode)
+    }
+
+    /// The numbers of all attached files, on whatever device.
+    pub(crate) fn numbers(&self) -> BTreeSet<u64> {
+        self.here.keys().map(|inode| inode.number).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.here.len()
+    }
+
+    /// Announces a new attachment to the locks; its first handle.
+    pub(crate) fn insert(&mut self, attachment: Attachment) -> Segment {
+        if attachment.name().is_some() {
+            leave_all_at_exit();
+        }
+        let attachment = Arc::new(attachment);
+        let peers: Arc<dyn Peers> = attachment.clone();
+        let peers: Weak<dyn Peers> = Arc::downgrade(&peers);
+        let (base, len) = (address(&attachment), attachment.mapping().len());
+        region::register(base, len, attachment.slot(), peers);
+        let segment = Segment::new(&attachment);
+        // We hold the file open, so its number is not given to another one.
+        let old = self.here.insert(attachment.hold().inode(), attachment);
+        debug_assert!(old.is_none(), "a file is attached twice");
+        segment
+    }
+}
+
+fn address(attachment: &Attachment) -> usize {
+    attachment.mapping().base().as_ptr().addr()
+}
+
+/// A handle on a mapped segment. Cloning makes another one; the last one that goes leaves.
+pub(crate) struct Segment {
+    /// A copy of the attachment's, next to hand for atomic operations.
+    payload: Address,
+    attachment: Arc<Attachment>,
+}
+
+impl Segment {
+    /// Only while the table is locked, or from another handle.
+    fn new(attachment: &Arc<Attachment>) -> Self {
+        attachment.handles().fetch_add(1, Relaxed);
+        Self { payload: Address(attachment.payload()), attachment: attachment.clone() }
+    }
+
+    pub(crate) fn attachment(&self) -> &Attachment {
+        &self.attachment
+    }
+
+    /// The payload: `payload_len` bytes, aligned as the layout says, mapped while a handle lives.
+    #[inline]
+    pub(crate) fn payload(&self) -> NonNull<u8> {
+        self.payload.0
+    }
+
+    /// Bytes of the payload.
+    pub(crate) fn payload_len(&self) -> usize {
+        usize::try_from(self.attachment.header().payload_len).expect("a checked length fits into memory")
+    }
+
+    /// Elements in each dimension; empty for a single element.
+    pub(crate) fn shape(&self) -> &[u64] {
+        &self.attachment.header().shape
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.attachment.name()
+    }
+
+    pub(crate) fn info(&self) -> SegmentInfo {
+        region::refresh_after_fork();
+        self.attachment.info()
+    }
+}
+
+impl Clone for Segment {
+    fn clone(&self) -> Self {
+        Self::new(&self.attachment)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.attachment.handles().fetch_sub(1, AcqRel) == 1 {
+            leave_if_unused(&self.attachment);
+        }
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.attachment.header();
+        write!(f, "{} {:?} of {}", header.kind_words(), self.name(), header.element)
+    }
+}
+
+/// Leaves if nobody took a new handle meanwhile and no lock inside is held.
+fn leave_if_unused(attachment: &Arc<Attachment>) {
+    let mut table = lock();
+    let here = table.here.get(&attachment.hold().inode()).is_some_and(|here| Arc::ptr_eq(here, attachment));
+    if !here || attachment.handles().load(Acquire) != 0 {
+        return;
+    }
+    let (base, len) = (address(attachment), attachment.mapping().len());
+    if region::holds_lock_inside(base, len) {
+        return; // a leaked guard: the kernel would walk into unmapped memory when its thread ends
+    }
+    let gone = table.here.remove(&attachment.hold().inode());
+    region::unregister(base);
+    attachment.leave();
+    drop(table);
+    drop(gone); // unmaps, unless a lock asks about its peers just now
+    release_arrived();
+}
+
+/// Lets go of what messages held that have been read meanwhile.
+pub(crate) fn release_arrived() {
+    let arrived: Vec<Segment> = {
+        let mut table = lock();
+        table.pinned.extract_if(.., |segment| segment.attachment().pins().load(Acquire) == 0).collect()
+    };
+    drop(arrived); // without the table, which leaving needs
+}
+
+/// Leaves everything this process is attached to, without unmapping: it is about to end.
+pub(crate) fn leave_all() {
+    // Whoever holds the table and exits from a signal handler would otherwise wait for himself.
+    let mut patience = Patience::new(Duration::from_secs(1));
+    let mut table = loop {
+        match TABLE.try_lock() {
+            Ok(table) => break table,
+            Err(TryLockError::Poisoned(table)) => break table.into_inner(),
+            Err(TryLockError::WouldBlock) if patience.wait() => {}
+            Err(TryLockError::WouldBlock) => return,
+        }
+    };
+    let table = &mut *table;
+    for attachment in std::mem::take(&mut table.here).into_values() {
+        attachment.leave();
+        table.departed.push(attachment);
+    }
+}
+
+/// At exit of this process and of the children it forks, which leave what they attached themselves.
+fn leave_all_at_exit() {
+    static MARK: AtomicU64 = AtomicU64::new(0);
+    if MARK.compare_exchange(0, fork::mark(), Relaxed, Relaxed).is_ok() {
+        // Refused for lack of memory: names of statics stay until the next create, as after a kill.
+        let _ = hooks::at_exit(at_exit);
+    }
+}
+
+extern "C" fn at_exit() {
+    leave_all();
+}
