@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p versus [FILTER…] [--quick] [--json]`; see `docs/performance.md`.
 
+mod cpus;
 mod gate;
 mod groups;
 mod machine;
@@ -58,8 +59,12 @@ fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, ExitCode>
                 arguments.filters.push(word);
             }
             unknown => {
-                let rows: Vec<String> = groups::all().map(|row| format!("{}/{}", row.group, row.name)).collect();
-                eprintln!("{USAGE}\n\nThere is no option or row `{unknown}`. The rows are: {}.", rows.join(", "));
+                let rows: Vec<String> =
+                    groups::all().map(|row| format!("{}/{}", row.group, row.name)).collect();
+                eprintln!(
+                    "{USAGE}\n\nThere is no option or row `{unknown}`. The rows are: {}.",
+                    rows.join(", ")
+                );
                 return Err(ExitCode::from(2));
             }
         }

@@ -14,16 +14,21 @@ pub(crate) type Made = Result<Contestant, String>;
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Rounds of each side; odd, so that one of them is the median.
-    rounds: usize,
-    /// How long a round shall take.
-    round: Duration,
+    /// How long a row shall take.
+    budget: Duration,
 }
 
 impl Plan {
-    pub(crate) const FULL: Self = Self { rounds: 21, round: Duration::from_millis(60) };
-    pub(crate) const QUICK: Self = Self { rounds: 9, round: Duration::from_millis(20) };
+    pub(crate) const FULL: Self = Self { budget: Duration::from_secs(3) };
+    pub(crate) const QUICK: Self = Self { budget: Duration::from_millis(500) };
 }
+
+/// How long a round shall take. A scheduler hands a CPU to others for a few milliseconds at a time, so
+/// of many rounds that are shorter than that most are not interrupted, and the median is of those.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// A row has no fewer, however long one takes.
+const LEAST_ROUNDS: usize = 7;
 
 /// What the rounds of one side gave, in nanoseconds per operation, lowest first.
 #[derive(Clone, Debug)]
@@ -33,6 +38,10 @@ impl Costs {
     fn of(mut rounds: Vec<f64>) -> Self {
         rounds.sort_by(f64::total_cmp);
         Self(rounds)
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn median(&self) -> f64 {
@@ -57,11 +66,12 @@ pub(crate) fn repeat<R>(count: u64, mut operation: impl FnMut() -> R) -> Duratio
 
 /// Measures both sides in alternating rounds, so that what slows the machine slows both.
 pub(crate) fn side_by_side(plan: Plan, ours: &mut Contestant, peer: &mut Contestant) -> [Costs; 2] {
-    let counts = [calibrate(plan, ours), calibrate(plan, peer)];
+    let counts = [calibrate(ours), calibrate(peer)];
     let mut rounds = [Vec::new(), Vec::new()];
-    for round in 0..plan.rounds {
+    let start = Instant::now();
+    while rounds[0].len() < LEAST_ROUNDS || start.elapsed() < plan.budget {
         // Neither side always comes second.
-        let first = round % 2;
+        let first = rounds[0].len() % 2;
         for side in [first, 1 - first] {
             let contestant = if side == 0 { &mut *ours } else { &mut *peer };
             let elapsed = contestant(counts[side]);
@@ -72,12 +82,12 @@ pub(crate) fn side_by_side(plan: Plan, ours: &mut Contestant, peer: &mut Contest
 }
 
 /// How many operations fill a round. What is run to find out also warms caches and predictors up.
-fn calibrate(plan: Plan, contestant: &mut Contestant) -> u64 {
+fn calibrate(contestant: &mut Contestant) -> u64 {
     let mut count = 1;
     loop {
         let elapsed = contestant(count).max(Duration::from_nanos(1));
-        let wanted = count as f64 * plan.round.as_secs_f64() / elapsed.as_secs_f64();
-        if elapsed * 2 >= plan.round {
+        let wanted = count as f64 * ROUND.as_secs_f64() / elapsed.as_secs_f64();
+        if elapsed * 2 >= ROUND {
             return (wanted as u64).max(1);
         }
         // One slow call at the start must not decide.

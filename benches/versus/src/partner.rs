@@ -1,6 +1,9 @@
 //! The second process or thread of a row that needs two.
 
-use std::thread::{self, JoinHandle};
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use commons::{Message, Process};
 
@@ -24,7 +27,7 @@ impl Partner {
     pub(crate) fn process<A: Message>(with: A, attend: fn((Gate, A))) -> Result<Self, String> {
         let gate = Gate::new().map_err(|error| error.to_string())?;
         let process = commons::spawn((gate.clone(), with), attend).map_err(|error| error.to_string())?;
-        Ok(Self { gate, who: Some(Who::Process(process)) })
+        Ok(Self::of(gate, Who::Process(process)))
     }
 
     /// Runs `attend` in another thread, for peers that stay within a process.
@@ -32,17 +35,29 @@ impl Partner {
         let gate = Gate::new().map_err(|error| error.to_string())?;
         let theirs = gate.clone();
         let thread = thread::spawn(move || attend((theirs, with)));
-        Ok(Self { gate, who: Some(Who::Thread(thread)) })
+        Ok(Self::of(gate, Who::Thread(thread)))
+    }
+
+    fn of(gate: Gate, who: Who) -> Self {
+        Self { gate, who: Some(who) }
     }
 
     /// The time in which this process and the partner did `count` operations each.
-    pub(crate) fn together(&self, count: u64, work: impl FnOnce(u64)) -> std::time::Duration {
-        self.gate.together(count, work)
+    pub(crate) fn together(&self, count: u64, work: impl FnMut(u64)) -> Duration {
+        self.gate.together(count, work, || self.has_gone())
     }
 
     /// Does `work` while the partner is at its own.
     pub(crate) fn during<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.gate.during(work)
+        self.gate.during(work, || self.has_gone())
+    }
+
+    fn has_gone(&self) -> bool {
+        match &self.who {
+            Some(Who::Process(process)) => process.is_finished(),
+            Some(Who::Thread(thread)) => thread.is_finished(),
+            None => true,
+        }
     }
 }
 

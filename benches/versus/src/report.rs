@@ -68,6 +68,7 @@ fn object(row: &Row, outcome: &Outcome) -> serde_json::Value {
             object["peer_ns"] = peer.median().into();
             object["ours_quartiles_ns"] = json!(ours.quartiles());
             object["peer_quartiles_ns"] = json!(peer.quartiles());
+            object["rounds"] = ours.rounds().into();
             object["other_work_cpus"] = (*others).into();
         }
         Outcome::Skipped(why) | Outcome::Failed(why) => object["why"] = why.as_str().into(),

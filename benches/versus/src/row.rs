@@ -1,5 +1,7 @@
 //! One comparison: ours, a peer, and the ratio to reach.
 
+use std::panic;
+
 use crate::{
     machine::OtherWork,
     measure::{self, Costs, Made, Plan},
@@ -39,7 +41,15 @@ impl Row {
         word == self.group || word.split_once('/') == Some((self.group, self.name))
     }
 
+    /// Measures it. What panics is a failed row, and the others still run.
     pub(crate) fn run(&self, plan: Plan) -> Outcome {
+        panic::catch_unwind(|| self.measure(plan)).unwrap_or_else(|panic| {
+            let words = panic.downcast::<String>().map(|words| *words);
+            Outcome::Failed(words.unwrap_or_else(|_| "it panicked".to_owned()))
+        })
+    }
+
+    fn measure(&self, plan: Plan) -> Outcome {
         let work = OtherWork::from_now();
         let mut theirs = match (self.theirs)() {
             Ok(theirs) => theirs,

@@ -14,8 +14,22 @@ const GROUP: &str = "lock";
 
 pub(crate) const ROWS: &[Row] = &[
     Row { group: GROUP, name: "std", peer: "std-mutex", target: 1.10, ours: alone, theirs: standard::mutex },
-    Row { group: GROUP, name: "pthread", peer: "pthread-robust", target: 0.65, ours: alone, theirs: pthread_alone },
-    Row { group: GROUP, name: "raw_sync", peer: "raw_sync", target: 0.30, ours: alone, theirs: raw_sync::mutex },
+    Row {
+        group: GROUP,
+        name: "pthread",
+        peer: "pthread-robust",
+        target: 0.65,
+        ours: alone,
+        theirs: pthread_alone,
+    },
+    Row {
+        group: GROUP,
+        name: "raw_sync",
+        peer: "raw_sync",
+        target: 0.30,
+        ours: alone,
+        theirs: raw_sync::mutex,
+    },
     Row {
         group: GROUP,
         name: "contended",
@@ -28,6 +42,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 type Counter = Shared<Mutex<u64>>;
 
+#[inline(always)]
 fn increment(counter: &Counter) -> u64 {
     let mut guard = counter.lock().expect("no owner has died");
     *guard += 1;
@@ -42,7 +57,7 @@ fn alone() -> Made {
 /// Half of the increments here, half in another process, both starting at once.
 fn contended() -> Made {
     let counter: Counter = Shared::new(Mutex::new(0)).map_err(|error| error.to_string())?;
-    let partner = Partner::process(counter.clone(), |gate: Gate, counter: Counter| {
+    let partner = Partner::process(counter.clone(), |(gate, counter): (Gate, Counter)| {
         gate.attend(|turn| {
             repeat(turn.count(), || increment(&counter));
         });
@@ -63,7 +78,7 @@ fn pthread_contended() -> Made {
     let mapping = Mapping::create(pthread::Counter::SIZE)?;
     let path = mapping.path();
     let counter = pthread::Counter::create(mapping)?;
-    let partner = Partner::process(path, |gate: Gate, path: String| {
+    let partner = Partner::process(path, |(gate, path): (Gate, String)| {
         let mapping = Mapping::open(&path).expect("the parent keeps the file open");
         let counter = pthread::Counter::of_other(mapping);
         gate.attend(|turn| {

@@ -1,6 +1,6 @@
 //! A value that others read and change.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use commons::{Atomic, Value};
 
@@ -15,8 +15,22 @@ use crate::{
 const GROUP: &str = "value";
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { group: GROUP, name: "update", peer: "std-mutex", target: 1.60, ours: update, theirs: standard::mutex },
-    Row { group: GROUP, name: "get", peer: "std-rwlock", target: 0.50, ours: get, theirs: standard::rwlock_read },
+    Row {
+        group: GROUP,
+        name: "update",
+        peer: "std-mutex",
+        target: 1.60,
+        ours: update,
+        theirs: standard::mutex,
+    },
+    Row {
+        group: GROUP,
+        name: "get",
+        peer: "std-rwlock",
+        target: 0.50,
+        ours: get,
+        theirs: standard::rwlock_read,
+    },
     Row {
         group: GROUP,
         name: "get-while-written",
@@ -25,8 +39,22 @@ pub(crate) const ROWS: &[Row] = &[
         ours: get_while_written,
         theirs: parking_lot_read_while_written,
     },
-    Row { group: GROUP, name: "fetch_add", peer: "AtomicU64", target: 1.05, ours: fetch_add, theirs: standard::fetch_add },
-    Row { group: GROUP, name: "python", peer: "python-value", target: 0.02, ours: update, theirs: python_value },
+    Row {
+        group: GROUP,
+        name: "fetch_add",
+        peer: "AtomicU64",
+        target: 1.05,
+        ours: fetch_add,
+        theirs: standard::fetch_add,
+    },
+    Row {
+        group: GROUP,
+        name: "python",
+        peer: "python-value",
+        target: 0.02,
+        ours: update,
+        theirs: python_value,
+    },
 ];
 
 fn update() -> Made {
