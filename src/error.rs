@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-/// A [`std::result::Result`] whose error is [`enum@Error`] unless said otherwise.
+/// A [`std::result::Result`] whose error is [`struct@Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation on a shared object failed.
@@ -26,7 +26,7 @@ struct Inner {
     source: Option<io::Error>,
 }
 
-/// The classes of [`enum@Error`] that a program may want to tell apart.
+/// The classes of [`struct@Error`] that a program may want to tell apart.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {

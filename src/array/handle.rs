@@ -195,8 +195,8 @@ impl<T: Plain + Send> Array<T> {
     /// How many elements there are in each dimension; they lie in memory with the last one
     /// contiguous.
     pub fn shape(&self) -> Vec<usize> {
-        let fits = |&n: &u64| usize::try_from(n).expect("a length that was checked when the array was opened");
-        self.segment.shape().iter().map(fits).collect()
+        // Each is at most the element count, which fits; but for an empty array, where it says nothing.
+        self.segment.shape().iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect()
     }
 
     /// `parts` disjoint ranges that cover the array, in order, none longer than another by more than

@@ -81,8 +81,10 @@ mod tests {
             let mut place = MaybeUninit::<T>::zeroed();
             // SAFETY: a local of the right type, and the values below have no padding.
             unsafe { store(place.as_mut_ptr(), &raw const value) };
+            // SAFETY: a local of the right type.
+            let copy = unsafe { load(place.as_ptr()) };
             // SAFETY: written just now.
-            assert_eq!(unsafe { load(place.as_ptr()).assume_init() }, value);
+            assert_eq!(unsafe { copy.assume_init() }, value);
         }
         round_trip([1u8, 2, 3]);
         round_trip([1u16, 2, 3]);

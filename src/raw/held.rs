@@ -125,8 +125,10 @@ impl Thread {
             Some(head) => {
                 self.head.store(head.as_ptr(), Relaxed);
                 self.on_kernel_list.store(true, Relaxed);
+                // SAFETY: a registered head stays valid while its thread runs, and that is this one.
+                let head = unsafe { head.as_ref() };
                 // SAFETY: `head` is this thread's list, and the record stays mapped until `end`.
-                unsafe { robust::link_anchors(head.as_ref(), &self.first, &self.last) };
+                unsafe { robust::link_anchors(head, &self.first, &self.last) };
             }
             None => {
                 self.own_head.stand_alone();

@@ -120,8 +120,10 @@ fn adopt(cells: &[(&'static Node, bool)], tid: u32) {
     while adoption.done.load(Acquire) == 0 {
         futex::wait(&adoption.done, 0, Deadline::NEVER.within(futex::LONGEST_SLICE));
     }
-    // SAFETY: `pthread_create` wrote the id, and nobody joins the keeper.
-    unsafe { libc::pthread_detach(thread.assume_init()) };
+    // SAFETY: `pthread_create` has succeeded, so it wrote the id.
+    let thread = unsafe { thread.assume_init() };
+    // SAFETY: nobody joins the keeper.
+    unsafe { libc::pthread_detach(thread) };
 }
 
 extern "C" fn keep(told: *mut c_void) -> *mut c_void {

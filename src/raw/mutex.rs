@@ -344,8 +344,17 @@ impl RawMutex {
     }
 
     /// Whether the calling thread holds it.
+    #[inline]
     pub(crate) fn is_mine(&self) -> bool {
-        Thread::current().holds(&self.node)
+        Thread::current().is_newest(&self.node) || self.is_mine_elsewhere()
+    }
+
+    #[cold]
+    fn is_mine_elsewhere(&self) -> bool {
+        let thread = life::ready();
+        // A cell that is in no segment is on no list, and its word is not a peer's to write.
+        thread.holds(&self.node)
+            || self.node.word.load(Relaxed) & TID == thread.tid() && thread.slot_of(self.address()).is_none()
     }
 
     /// Whether the protected value was left half-changed. Read and written by the holder.

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sys::{identity::ProcessId, map::Mapping, memfd, memgroup, random, shm},
+    sys::{identity::ProcessId, map::Mapping, memfd, memory, random, shm},
 };
 
-/// From this size on the memory group's headroom is looked up first.
+/// From this size on it is looked up first how much memory there is.
 const LARGE: u64 = 1 << 20;
 
 /// A finished segment that has no name yet.
@@ -200,12 +200,18 @@ fn open(
 
 /// Real memory behind every byte, or an error that has the numbers; never a SIGBUS later.
 fn reserve(file: BorrowedFd<'_>, len: u64, label: &str) -> Result<()> {
-    let headroom = if len >= LARGE { memgroup::headroom() } else { None };
-    if let Some(left) = headroom.filter(|&left| left < len) {
-        let why = format!(
-            "{label} needs {len} bytes, but the memory group of this process may take only {left} more"
-        );
-        return Err(Error::new(ErrorKind::NoSpace, why));
+    // An anonymous file has no file system that could be full: past the end of memory the kernel kills.
+    if len >= LARGE && shm::lives_in_memory(file).unwrap_or(true) {
+        let limits = [
+            ("this machine has", memory::available()),
+            ("its memory group may take", memory::group_headroom()),
+        ];
+        for (whose, left) in limits {
+            if let Some(left) = left.filter(|&left| left < len) {
+                let why = format!("{label} needs {len} bytes of memory, but {whose} only {left} more");
+                return Err(Error::new(ErrorKind::NoSpace, why));
+            }
+        }
     }
     let Err(error) = shm::reserve(file, 0, len) else { return Ok(()) };
     let free = shm::free_bytes(file).ok().flatten();

@@ -79,7 +79,6 @@ impl<T: Plain + Send> Versioned<T> {
     /// # Examples
     /// ```
     /// # use commons::sync::Versioned;
-    /// assert_eq!(Versioned::new(('a', true)).try_get().unwrap().0, 'a');
     /// assert_eq!(Versioned::new('a').get(), 'a');
     /// ```
     #[inline]

@@ -14,7 +14,7 @@
 //! | `shm`, `memfd` | named files that are born complete, and anonymous ones |
 //! | `descriptor` | another descriptor of the same file, one of another process, more of them |
 //! | `filelock` | byte locks that end with the open file description |
-//! | `memgroup` | how much memory the control group may still take |
+//! | `memory` | how much of it the machine has and the control group may take |
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
 //! | `parent` | what happens when the parent ends |

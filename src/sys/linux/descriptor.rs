@@ -2,6 +2,11 @@
 //!
 //! `/proc/PID/fd/N` leads to the file itself, named or not,
 //! <https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html>.
+//!
+//! # Safety
+//! Names an open descriptor by its number, to change which file it leads to.
+
+#![allow(unsafe_code)]
 
 use std::{
     io,
@@ -29,7 +34,6 @@ pub(crate) fn of_process(pid: u32, number: i32) -> io::Result<OwnedFd> {
 }
 
 /// Lets the number `target` lead to what `source` leads to, in one step; what it led to is closed.
-#[allow(unsafe_code)]
 pub(crate) fn replace(target: BorrowedFd<'_>, source: &OwnedFd) -> io::Result<()> {
     // SAFETY: the number is open as long as `target` lives, and `ManuallyDrop` never closes it.
     let mut target = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(target.as_raw_fd()) });

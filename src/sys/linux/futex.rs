@@ -63,7 +63,8 @@ pub(crate) const LONGEST_SLICE: Duration = Duration::from_millis(50);
 
 /// The half of `word` that changes with every increment, to sleep on. Only the kernel reads it.
 pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
-    let halves = (&raw const *word).cast::<AtomicU32>();
+    let low = usize::from(cfg!(target_endian = "big"));
+    let half = (&raw const *word).cast::<AtomicU32>().wrapping_add(low);
     // SAFETY: both halves lie inside `word`, and a 64-bit word is aligned for either.
-    unsafe { &*halves.add(if cfg!(target_endian = "little") { 0 } else { 1 }) }
+    unsafe { &*half }
 }

@@ -1,6 +1,11 @@
 //! Which process is that, and does it still live: pid, start time, boot, namespaces.
 //!
 //! A pid alone names another process tomorrow; pid and start time within one boot do not.
+//!
+//! # Safety
+//! Asks the kernel about a thread by a call that takes three numbers.
+
+#![allow(unsafe_code)]
 
 use std::{
     fs, io,
@@ -92,7 +97,6 @@ pub(crate) fn process_of_thread(tid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
-#[allow(unsafe_code)]
 fn tgkill_probe(pid: i32, tid: i32) -> Result<(), Errno> {
     // SAFETY: tgkill takes three integers; signal 0 only asks whether the thread exists.
     let answer = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };

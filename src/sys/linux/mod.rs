@@ -15,7 +15,7 @@ pub(crate) mod shm;
 pub(crate) mod memfd;
 pub(crate) mod descriptor;
 pub(crate) mod filelock;
-pub(crate) mod memgroup;
+pub(crate) mod memory;
 pub(crate) mod map;
 pub(crate) mod pidfd;
 pub(crate) mod events;

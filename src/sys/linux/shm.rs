@@ -173,6 +173,14 @@ pub(crate) fn free_bytes(file: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     Ok((facts.f_blocks != 0).then(|| facts.f_bavail.saturating_mul(block)))
 }
 
+/// Whether the file takes memory and not disk.
+pub(crate) fn lives_in_memory(file: BorrowedFd<'_>) -> io::Result<bool> {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let facts = retry_on_intr(|| rustix::fs::fstatfs(file))?;
+    Ok(matches!(facts.f_type, TMPFS_MAGIC | RAMFS_MAGIC))
+}
+
 /// Bytes `at..at + into.len()` of the file, exactly.
 pub(crate) fn read_exact(file: BorrowedFd<'_>, at: u64, into: &mut [u8]) -> io::Result<()> {
     let mut done = 0;

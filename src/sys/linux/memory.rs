@@ -1,6 +1,7 @@
-//! How much memory the control group of this process may still take.
+//! How much memory this process may still take: what the machine has, what its control group may.
 //!
-//! There the kernel kills instead of refusing, so whoever reserves much looks first.
+//! Behind both limits the kernel kills instead of refusing, so whoever reserves much looks first.
+//! <https://man7.org/linux/man-pages/man5/proc_meminfo.5.html>,
 //! <https://docs.kernel.org/admin-guide/cgroup-v2.html>,
 //! <https://docs.kernel.org/admin-guide/cgroup-v1/memory.html>.
 
@@ -28,8 +29,18 @@ const V2: Version = Version {
     reclaimable: ["active_file", "inactive_file"],
 };
 
+/// Bytes that the machine has for new needs, without killing anybody; `None` without an answer.
+pub(crate) fn available() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |name: &str| {
+        let rest = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    Some((kibibytes("MemAvailable")? + kibibytes("SwapFree").unwrap_or(0)).saturating_mul(1024))
+}
+
 /// Bytes until the limit of the group or of one above it; `None` without a limit or without answer.
-pub(crate) fn headroom() -> Option<u64> {
+pub(crate) fn group_headroom() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let (version, group) = own_group(&groups)?;
     let group = Path::new(group.trim_start_matches('/'));
@@ -66,6 +77,12 @@ fn headroom_of(version: &Version, group: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_has_some_memory_and_not_all() {
+        let available = available().unwrap();
+        assert!(available > 1 << 20 && available < 1 << 50);
+    }
 
     #[test]
     fn the_memory_controller_of_version_1_goes_before_the_unified_group() {
