@@ -3,8 +3,8 @@
 //! One of them leads. A turn: the leader says how much is to be done and wakes its partner; the
 //! partner says that it is here; the leader says go; both work; the partner says that it has ended.
 //! From *here* to *go* both are awake, on CPUs of their own if there are two, and look at the same
-//! cache line, so they start within a fraction of a microsecond of each other; a turn in which one of
-//! them was interrupted just then is taken again. Between turns the partner sleeps.
+//! cache line, so they start within a fraction of a microsecond of each other. A turn in which other
+//! work kept one of them from its CPU is taken again. Between turns the partner sleeps.
 
 use std::{
     hint,
@@ -14,10 +14,12 @@ use std::{
 };
 
 use commons::{Shareable, Shared, Value};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::cpus::{self, Side};
+use crate::{
+    clock,
+    cpus::{self, Side},
+};
 
 /// What the two of them look at. Turns are numbered from 1.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,19 +42,17 @@ struct Marks {
     stopped: AtomicU64,
     /// The turn that the partner has ended.
     ended: AtomicU64,
-    /// When the partner began and ended it, in nanoseconds.
+    /// When the partner began and ended it, and how long others kept it from its CPU, in nanoseconds.
     from: AtomicU64,
     to: AtomicU64,
+    kept_waiting: AtomicU64,
 }
 
 /// Instead of a turn: go home.
 const LEAVE: u64 = u64::MAX;
 
-/// Two that start within this many nanoseconds start together.
-const SAME_TIME: u64 = 20_000;
-
-/// How often a turn is taken until both start together; on a machine without two free CPUs they may
-/// never.
+/// How often a turn is taken until there is one without others. On a machine that is busy enough there
+/// is none, and the last one counts.
 const TRIES: u32 = 10;
 
 /// What the partner is to do.
@@ -93,11 +93,13 @@ impl Gate {
             if number == LEAVE {
                 return;
             }
+            let before = clock::kept_waiting();
             marks.here.store(number, Release);
             wait_for(&marks.go, number, || self.turn.get() != number);
-            marks.from.store(now(), Relaxed);
+            write(&marks.from, clock::now());
             work(&Turn { number, marks });
-            marks.to.store(now(), Relaxed);
+            write(&marks.to, clock::now());
+            write(&marks.kept_waiting, clock::kept_waiting() - before);
             marks.ended.store(number, Release);
             last = number;
         }
@@ -114,31 +116,40 @@ impl Gate {
         mut work: impl FnMut(u64),
         gone: impl Fn() -> bool,
     ) -> Duration {
-        let _seat = cpus::take(Side::Leader);
-        let marks = &*self.marks;
-        let mut tries = 0;
-        loop {
+        self.lead(|| {
             let number = self.call(count, &gone);
-            let from = now();
+            let from = clock::now();
             work(count);
-            let to = now();
-            wait_for(&marks.ended, number, &gone);
-            let (other_from, other_to) = (marks.from.load(Relaxed), marks.to.load(Relaxed));
-            tries += 1;
-            if from.abs_diff(other_from) <= SAME_TIME || tries == TRIES {
-                return Duration::from_nanos(to.max(other_to) - from.min(other_from));
-            }
-        }
+            let to = clock::now();
+            wait_for(&self.marks.ended, number, &gone);
+            to.max(read(&self.marks.to)) - from.min(read(&self.marks.from))
+        })
     }
 
     /// Leads a turn in which the partner is busy for as long as `work` takes.
-    pub(crate) fn during<R>(&self, work: impl FnOnce() -> R, gone: impl Fn() -> bool) -> R {
+    pub(crate) fn during(&self, mut work: impl FnMut() -> Duration, gone: impl Fn() -> bool) -> Duration {
+        self.lead(|| {
+            let number = self.call(0, &gone);
+            let elapsed = work();
+            self.marks.stopped.store(number, Relaxed);
+            wait_for(&self.marks.ended, number, &gone);
+            elapsed
+        })
+    }
+
+    /// Takes turns until there was one in which others hardly kept either side from its CPU.
+    fn lead(&self, mut turn: impl FnMut() -> Duration) -> Duration {
         let _seat = cpus::take(Side::Leader);
-        let number = self.call(0, &gone);
-        let result = work();
-        self.marks.stopped.store(number, Relaxed);
-        wait_for(&self.marks.ended, number, &gone);
-        result
+        let mut tries = 0;
+        loop {
+            let before = clock::kept_waiting();
+            let elapsed = turn();
+            let kept_waiting = (clock::kept_waiting() - before).max(read(&self.marks.kept_waiting));
+            tries += 1;
+            if kept_waiting <= elapsed / 10 || tries == TRIES {
+                return elapsed;
+            }
+        }
     }
 
     /// Calls the next turn and says go when the partner is here.
@@ -171,8 +182,10 @@ fn wait_for(mark: &AtomicU64, number: u64, gone: impl Fn() -> bool) {
     }
 }
 
-/// A clock that all processes share.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+fn write(mark: &AtomicU64, time: Duration) {
+    mark.store(time.as_nanos() as u64, Relaxed);
+}
+
+fn read(mark: &AtomicU64) -> Duration {
+    Duration::from_nanos(mark.load(Relaxed))
 }

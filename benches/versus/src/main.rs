@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p versus [FILTER…] [--quick] [--json]`; see `docs/performance.md`.
 
+mod clock;
 mod cpus;
 mod gate;
 mod groups;

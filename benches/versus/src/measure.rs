@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::clock;
+
 /// One side of a row: runs that many operations and says how long they took.
 pub(crate) type Contestant = Box<dyn FnMut(u64) -> Duration>;
 
@@ -54,14 +56,27 @@ impl Costs {
     }
 }
 
-/// Times `count` calls in a row. Every contestant's result goes into the same black box.
+/// Times `count` calls in a row, as the clock on the wall has it. Every contestant's result goes into
+/// the same black box.
 #[inline]
-pub(crate) fn repeat<R>(count: u64, mut operation: impl FnMut() -> R) -> Duration {
-    let start = Instant::now();
+pub(crate) fn repeat<R>(count: u64, operation: impl FnMut() -> R) -> Duration {
+    timed_by(clock::now, count, operation)
+}
+
+/// As [`repeat`], for what one thread does alone and awake: the time that others have the CPU is left
+/// out.
+#[inline]
+pub(crate) fn repeat_alone<R>(count: u64, operation: impl FnMut() -> R) -> Duration {
+    timed_by(clock::own_time, count, operation)
+}
+
+#[inline]
+fn timed_by<R>(clock: fn() -> Duration, count: u64, mut operation: impl FnMut() -> R) -> Duration {
+    let start = clock();
     for _ in 0..count {
         black_box(operation());
     }
-    start.elapsed()
+    clock() - start
 }
 
 /// Measures both sides in alternating rounds, so that what slows the machine slows both.

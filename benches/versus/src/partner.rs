@@ -48,7 +48,7 @@ impl Partner {
     }
 
     /// Does `work` while the partner is at its own.
-    pub(crate) fn during<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn during(&self, work: impl FnMut() -> Duration) -> Duration {
         self.gate.during(work, || self.has_gone())
     }
 

@@ -4,7 +4,7 @@ use commons::{Shared, sync::Mutex};
 
 use crate::{
     gate::Gate,
-    measure::{Made, repeat},
+    measure::{Made, repeat, repeat_alone},
     partner::Partner,
     peers::{mapping::Mapping, pthread, raw_sync, standard},
     row::Row,
@@ -51,7 +51,7 @@ fn increment(counter: &Counter) -> u64 {
 
 fn alone() -> Made {
     let counter = Shared::new(Mutex::new(0)).map_err(|error| error.to_string())?;
-    Ok(Box::new(move |count| repeat(count, || increment(&counter))))
+    Ok(Box::new(move |count| repeat_alone(count, || increment(&counter))))
 }
 
 /// Half of the increments here, half in another process, both starting at once.
@@ -71,7 +71,7 @@ fn contended() -> Made {
 
 fn pthread_alone() -> Made {
     let counter = pthread::Counter::create(Mapping::create(pthread::Counter::SIZE)?)?;
-    Ok(Box::new(move |count| repeat(count, || counter.increment())))
+    Ok(Box::new(move |count| repeat_alone(count, || counter.increment())))
 }
 
 fn pthread_contended() -> Made {

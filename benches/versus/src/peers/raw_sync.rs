@@ -8,7 +8,7 @@
 use raw_sync::locks::{LockInit, Mutex};
 
 use super::mapping::Mapping;
-use crate::measure::{Made, repeat};
+use crate::measure::{Made, repeat_alone};
 
 /// Adds one to a number in shared memory, under the lock.
 pub(crate) fn mutex() -> Made {
@@ -28,6 +28,6 @@ pub(crate) fn mutex() -> Made {
     Ok(Box::new(move |count| {
         // The mapping lives as long as this closure.
         let _mapped = &mapping;
-        repeat(count, &increment)
+        repeat_alone(count, &increment)
     }))
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::SeqCst},
 };
 
-use crate::measure::{Made, repeat};
+use crate::measure::{Made, repeat_alone};
 
 /// Alone on its cache lines, as what lies in a segment is.
 #[repr(align(128))]
@@ -15,7 +15,7 @@ struct Apart<T>(T);
 pub(crate) fn mutex() -> Made {
     let lock = Box::new(Apart(Mutex::new(0u64)));
     Ok(Box::new(move |count| {
-        repeat(count, || {
+        repeat_alone(count, || {
             let mut guard = lock.0.lock().expect("no thread has panicked");
             *guard += 1;
             *guard
@@ -26,10 +26,10 @@ pub(crate) fn mutex() -> Made {
 /// Copies a number under a read lock.
 pub(crate) fn rwlock_read() -> Made {
     let lock = Box::new(Apart(RwLock::new(7u64)));
-    Ok(Box::new(move |count| repeat(count, || *lock.0.read().expect("no thread has panicked"))))
+    Ok(Box::new(move |count| repeat_alone(count, || *lock.0.read().expect("no thread has panicked"))))
 }
 
 pub(crate) fn fetch_add() -> Made {
     let atomic = Box::new(Apart(AtomicU64::new(0)));
-    Ok(Box::new(move |count| repeat(count, || atomic.0.fetch_add(1, SeqCst))))
+    Ok(Box::new(move |count| repeat_alone(count, || atomic.0.fetch_add(1, SeqCst))))
 }
