@@ -27,7 +27,7 @@ const USAGE: &str = "usage: versus [FILTER…] [--quick] [--json]
 Measures commons and its peers side by side and prints a line for each row.
 
   FILTER   a group, or group/name; without one all rows run
-  --quick  fewer and shorter rounds
+  --quick  fewer rounds
   --json   one object per row
 
 Exit status: 0 if every target was reached, 1 if one was missed, 2 if the arguments make no sense.";
