@@ -16,9 +16,13 @@ mod stock;
 #[path = "../fuzz/fuzz_targets/open_segment/uses.rs"]
 mod uses;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use commons::{Array, ErrorKind, catalog};
+use commons::{Array, ErrorKind, Value, catalog};
 
 use self::{
     stage::Stage,
@@ -35,6 +39,9 @@ const ELEMENT_COUNT: usize = 120;
 const DIMENSIONS: usize = 136;
 const SCHEMA_LEN: usize = 140;
 const SHAPE: usize = 144;
+
+/// Where a `Versioned` has its counters, behind the writers' lock.
+const BEGIN: usize = 40;
 
 fn unique(what: &str) -> String {
     format!("test-{}-corrupt-{what}", std::process::id())
@@ -191,4 +198,25 @@ fn a_peer_may_overwrite_everything_while_it_is_used() {
         }
         tried
     });
+}
+
+/// Found by `open_segment`: the lock named a living thread, and `begin` was ahead of every version.
+#[test]
+fn a_value_with_damaged_counters_is_read_although_its_lock_is_held() {
+    let (stock, stage) = (Stock::new(&unique("counters-stock")), Stage::new(&unique("counters")));
+    let file = &stock.templates[0].held;
+    let start = number(file, PAYLOAD_OFFSET) as usize;
+    assert_eq!(file[start..start + 4], stock.keeper.to_ne_bytes(), "the lock is held by a living thread");
+    for begin in [2, u64::MAX] {
+        let file = put(file, start + BEGIN, &begin.to_ne_bytes());
+        stage.set(&file, file.len() as u64);
+        let name = stage.name().to_owned();
+        let (send, receive) = mpsc::channel();
+        thread::spawn(move || {
+            let value = Value::<[u64; 3]>::open(&name).unwrap();
+            send.send((value.try_get().unwrap(), value.get())).unwrap();
+        });
+        let read = receive.recv_timeout(Duration::from_secs(10)).expect("reading takes no lock");
+        assert_eq!(read, ([1, 2, 3], [1, 2, 3]));
+    }
 }
