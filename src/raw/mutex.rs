@@ -229,7 +229,8 @@ impl RawMutex {
         true
     }
 
-    /// Announcements in the lower half; in the upper, up to which of them nobody sleeps any more.
+    /// In the lower half, announcements since nobody slept; in the upper, how often that was found, so
+    /// that two announcements are never taken for one.
     #[inline]
     fn sleepers(&self) -> &AtomicUsize {
         &self.node.prev
@@ -350,7 +351,7 @@ impl RawMutex {
         self.node.word.store(0, Release);
         barrier::light();
         let sleepers = self.sleepers().load(Relaxed);
-        if sleepers as u32 != (sleepers >> 32) as u32 {
+        if sleepers as u32 != 0 {
             self.wake_sleepers(count, sleepers);
         }
     }
@@ -359,7 +360,7 @@ impl RawMutex {
     fn wake_sleepers(&self, count: u32, sleepers: usize) {
         if futex::wake(&self.node.word, count) == 0 {
             // Nobody sleeps. Whoever has announced itself since has changed the word.
-            let none = sleepers & 0xffff_ffff | sleepers << 32;
+            let none = (sleepers >> 32).wrapping_add(1) << 32;
             let _ = self.sleepers().compare_exchange(sleepers, none, Relaxed, Relaxed);
         }
     }
