@@ -116,9 +116,9 @@ mod tests {
             let _ = segment.attachment().slot();
             child();
         });
+        // The row stays when the child is gone; its lock may be gone before we look.
         let of_child =
             |slot: &u32| rows::read(segment.attachment().mapping(), *slot).is_some_and(|p| p.pid == pid);
-        // Its row stays, whatever becomes of it meanwhile.
         loop {
             match (0..rows::ROWS).find(of_child) {
                 Some(slot) => return (pid, slot),
