@@ -239,14 +239,14 @@ fn a_thread_that_used_a_lock_that_is_unmapped_leaves_other_memory_alone() {
         let words = page.cast::<i32>();
         for at in 0..1024 {
             // SAFETY: in the page, aligned.
-            unsafe { words.add(at).write(tid) };
+            unsafe { words.wrapping_add(at).write(tid) };
         }
         go.send(()).unwrap();
         let task = format!("/proc/self/task/{tid}");
         common::eventually("the thread has ended", || !fs::exists(&task).unwrap());
         for at in 0..1024 {
             // SAFETY: in the page, aligned, written above.
-            assert_eq!(unsafe { words.add(at).read_volatile() }, tid, "word {at} was taken for a lock");
+            assert_eq!(unsafe { words.wrapping_add(at).read_volatile() }, tid, "word {at} was taken for a lock");
         }
         // SAFETY: mapped above, and no pointer is used again.
         unsafe { munmap(page, 4096) }.unwrap();
@@ -255,7 +255,7 @@ fn a_thread_that_used_a_lock_that_is_unmapped_leaves_other_memory_alone() {
 }
 
 #[test]
-fn a_guard_that_was_leaked_and_mended_is_an_ordinary_one_again() {
+fn what_was_mended_can_be_leaked_again() {
     let scene = Scene::new();
     let worker = commons::spawn(scene.clone(), |scene| leak_in_a_thread(&scene));
     assert_eq!(end_of(&worker.unwrap()), Exit::Code(0));

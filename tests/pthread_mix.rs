@@ -156,8 +156,10 @@ fn live((parts, seed, end): (Parts, u64, usize)) {
             let steps = if end == EXITS_AMONG_OTHERS { usize::MAX } else { steps };
             mix(&parts[1], &mut others, steps);
             parts[1].ready.store(2, SeqCst);
-            while end != EXITS_WHEN_A_THREAD_HAS_ENDED {
-                thread::park();
+            if end != EXITS_WHEN_A_THREAD_HAS_ENDED {
+                loop {
+                    thread::park();
+                }
             }
         });
         mix(&parts[0], &mut chance, steps);
