@@ -15,7 +15,10 @@
 //! unlocking swap, a full barrier: one of them sees the other. The waker clears the word, never the
 //! sleeper, so that a killed sleeper costs one empty wake-up and no more.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence},
+    time::Duration,
+};
 
 use super::mutex::{Acquired, LockFault, RawMutex};
 use crate::{
@@ -36,6 +39,9 @@ pub(crate) struct RawVersioned {
 
 /// How often a reader that writers overtake tries before it asks them to wait.
 const TRIES: u32 = 32;
+
+/// How long it asks before it looks whether they move at all. A commit takes nanoseconds.
+const STANDSTILL: Duration = Duration::from_millis(2);
 
 impl RawVersioned {
     pub(crate) const fn new() -> Self {
@@ -69,18 +75,35 @@ impl RawVersioned {
         self.read_locked(copy)
     }
 
+    /// Keeps the writers away for one copy, unless they are kept away already.
+    ///
+    /// Writers that overtake a reader move on. If `begin` is more than one version ahead and nothing
+    /// moves, no writer did that: another process has overwritten the counters, and perhaps the
+    /// lock with them. Then there is nothing to wait for, and the value is as good as any.
     #[cold]
     fn read_locked<R>(&self, mut copy: impl FnMut(usize) -> R) -> R {
-        match self.writers.lock() {
-            // A dead writer has left the active slot alone.
-            Ok(Acquired::Released | Acquired::OwnerDied) => {
-                let value = copy(self.active());
-                self.writers.unlock();
-                value
+        loop {
+            let before = (self.version.load(Acquire), self.begin.load(Relaxed));
+            match self.writers.lock_deadline(Deadline::after(STANDSTILL)) {
+                // A dead writer has left the active slot alone.
+                Ok(Acquired::Released | Acquired::OwnerDied) => {
+                    let value = copy(self.active());
+                    self.writers.unlock();
+                    return value;
+                }
+                // This thread keeps all writers away itself.
+                Err(LockFault::OwnLock) => return copy(self.active()),
+                Err(LockFault::TimedOut | LockFault::Held) => {
+                    let version = self.version.load(Acquire);
+                    let value = copy(slot(version));
+                    fence(Acquire);
+                    let begin = self.begin.load(Relaxed);
+                    if begin <= version.wrapping_add(1) || (version, begin) == before {
+                        return value;
+                    }
+                }
+                Err(fault @ LockFault::TooMany) => panic!("{}", fault.sentence()),
             }
-            // This thread keeps all writers away itself.
-            Err(LockFault::OwnLock) => copy(self.active()),
-            Err(fault) => panic!("{}", fault.sentence()),
         }
     }
 
