@@ -11,8 +11,8 @@
 //! Looking at `version` again would not: with two writers it can be unchanged while the next one
 //! is in the middle of the slot.
 //!
-//! **Sleepers.** A sleeper sets `sleepers` before its last look; a writer looks at it after its
-//! unlocking swap, a full barrier: one of them sees the other. The waker clears the word, never the
+//! **Sleepers.** A sleeper sets `sleepers` before its last look, with a barrier in between that counts
+//! for both (`sys::barrier`); a writer looks at it after its commit: one of them sees the other. The waker clears the word, never the
 //! sleeper, so that a killed sleeper costs one empty wake-up and no more.
 
 use std::{
@@ -23,7 +23,10 @@ use std::{
 use super::mutex::{Acquired, LockFault, RawMutex};
 use crate::{
     deadline::Deadline,
-    sys::futex::{self, LONGEST_SLICE},
+    sys::{
+        barrier,
+        futex::{self, LONGEST_SLICE},
+    },
 };
 
 /// The counters and the writers' lock. All zeroes is version 0, in slot 0.
@@ -122,7 +125,7 @@ impl RawVersioned {
     pub(crate) fn unlock(&self) {
         self.writers.set_returning(false);
         self.writers.unlock();
-        full_barrier_after_swap();
+        barrier::light();
         if self.sleepers.load(Relaxed) != 0 {
             self.wake_sleepers();
         }
@@ -142,7 +145,7 @@ impl RawVersioned {
     /// Sleeps until there is another version than `seen`, a short while, or the deadline.
     pub(crate) fn wait_for_another(&self, seen: u64, deadline: Deadline) {
         self.sleepers.store(1, SeqCst);
-        fence(SeqCst);
+        barrier::heavy();
         if self.version.load(Acquire) == seen {
             // In slices: a writer may die between its commit and its wake-up.
             futex::wait(self.low_half(), seen as u32, deadline.within(LONGEST_SLICE));
@@ -157,14 +160,4 @@ impl RawVersioned {
 #[inline]
 fn slot(version: u64) -> usize {
     (version % 2) as usize
-}
-
-/// A store-load barrier behind a swap. On x86 the swap is one, and only the compiler must know.
-#[inline]
-pub(crate) fn full_barrier_after_swap() {
-    if cfg!(target_arch = "x86_64") {
-        std::sync::atomic::compiler_fence(SeqCst);
-    } else {
-        fence(SeqCst);
-    }
 }

@@ -61,7 +61,11 @@ fn a_claim_ends_with_its_owner() {
             old if all_are(old + 1) => Died::After,
             old => {
                 let words = claim.iter().flatten();
-                assert!({ words }.all(|&word| word == old || word == old + 1), "never written: {:?}", &claim[..]);
+                assert!(
+                    { words }.all(|&word| word == old || word == old + 1),
+                    "never written: {:?}",
+                    &claim[..]
+                );
                 Died::Inside
             }
         };

@@ -142,7 +142,10 @@ impl Scene for Waiter {
             let latency = Duration::from_nanos(self.told.ended_at.load(Relaxed)).saturating_sub(self.death);
             assert!(latency < PROMISED, "the waiter went on {latency:?} after the death");
             self.late = if latency < WOKEN { 0 } else { self.late + 1 };
-            assert!(self.late < 3, "the waiter was not woken: it went on {latency:?} after the death, three times");
+            assert!(
+                self.late < 3,
+                "the waiter was not woken: it went on {latency:?} after the death, three times"
+            );
             self.latencies.push(latency);
         }
 
@@ -183,7 +186,9 @@ fn deaths_beside_a_waiter(name: &str, sleeps_for: Duration) {
     latencies.sort();
     if let Some(longest) = latencies.last() {
         let (count, median) = (latencies.len(), latencies[latencies.len() / 2]);
-        println!("{name}: after {count} deaths the waiter went on in {median:?} (median), {longest:?} (longest)");
+        println!(
+            "{name}: after {count} deaths the waiter went on in {median:?} (median), {longest:?} (longest)"
+        );
     }
 }
 

@@ -49,10 +49,10 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Woken
 
 const BITSET_ANY: std::num::NonZeroU32 = std::num::NonZeroU32::MAX;
 
-/// Wakes up to `count` sleepers of `word` in all processes.
-pub(crate) fn wake(word: &AtomicU32, count: u32) {
+/// Wakes up to `count` sleepers of `word` in all processes; how many there were.
+pub(crate) fn wake(word: &AtomicU32, count: u32) -> usize {
     // The only error is a bad address, which a reference is not.
-    let _ = futex::wake(word, Flags::empty(), count);
+    futex::wake(word, Flags::empty(), count).unwrap_or(0)
 }
 
 /// As [`wake`], of a word whose memory may be gone; then nothing happens.
