@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part
 
 pub mod chance;
+pub mod forks;
 pub mod scene;
 pub mod watchdog;
 

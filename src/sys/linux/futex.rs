@@ -74,3 +74,41 @@ pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
     // SAFETY: both halves lie inside `word`, and a 64-bit word is aligned for either.
     unsafe { &*half }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            atomic::{AtomicU32, Ordering::*},
+            mpsc,
+        },
+        thread,
+    };
+
+    use super::*;
+    use crate::sys::identity;
+
+    #[test]
+    fn a_signal_ends_no_sleep() {
+        static HANDLED: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn handle(_: libc::c_int) {
+            HANDLED.fetch_add(1, Relaxed);
+        }
+        let handler: extern "C" fn(libc::c_int) = handle;
+        // SAFETY: the handler only counts, and nobody else in this program uses the signal.
+        unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+        let (sender, receiver) = mpsc::channel();
+        let sleeper = thread::spawn(move || {
+            sender.send(identity::current_tid().get()).unwrap();
+            wait(&AtomicU32::new(7), 7, Deadline::after(Duration::from_millis(50)))
+        });
+        let tid = receiver.recv().unwrap();
+        while !sleeper.is_finished() {
+            // SAFETY: takes three numbers; the thread is this process's or, after its end, nobody's.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGUSR2) };
+            thread::sleep(Duration::from_micros(100));
+        }
+        assert_eq!(sleeper.join().unwrap(), Woken::TimedOut);
+        assert!(HANDLED.load(Relaxed) > 0, "no signal came");
+    }
+}
