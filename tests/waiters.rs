@@ -48,8 +48,5 @@ fn all_waiters_are_woken_one_after_the_other() {
     println!("{WAITERS} waiters had the lock within, in {ROUNDS} rounds: {rounds:.2?}");
     assert_eq!(*lock.lock().unwrap(), u64::from(WAITERS) * ROUNDS as u64);
     let median = rounds[ROUNDS / 2];
-    assert!(
-        median < SOON,
-        "the last of {WAITERS} waiters had the lock after {median:.1?}: who slept was not woken"
-    );
+    assert!(median < SOON, "not woken: the last of {WAITERS} waiters had the lock after {median:.1?}");
 }

@@ -17,7 +17,7 @@
 
 use std::{
     mem::offset_of,
-    sync::atomic::{AtomicUsize, Ordering::*},
+    sync::atomic::{AtomicUsize, Ordering::*, compiler_fence},
     time::Duration,
 };
 
@@ -316,6 +316,20 @@ impl RawMutex {
         self.unlock_waking(1)
     }
 
+    /// As [`RawMutex::unlock`] for a lock that was acquired last, as nested scopes have it; otherwise
+    /// it does nothing and says so.
+    #[inline(always)]
+    pub(crate) fn unlock_newest(&self) -> bool {
+        let thread = Thread::current();
+        let newest = thread.is_newest(&self.node);
+        if newest {
+            thread.announce(&self.node);
+            thread.pop();
+            self.release(1);
+        }
+        newest
+    }
+
     /// As [`RawMutex::unlock`], for locks whose waiters may all go on.
     #[inline]
     pub(crate) fn unlock_waking(&self, count: u32) -> bool {
@@ -349,16 +363,18 @@ impl RawMutex {
     fn release(&self, count: u32) {
         // A plain store and a plain load. The barrier that they need in between is the sleeper's.
         self.node.word.store(0, Release);
-        barrier::light();
-        let sleepers = self.sleepers().load(Relaxed);
-        if sleepers as u32 != 0 {
-            self.wake_sleepers(count, sleepers);
+        compiler_fence(SeqCst);
+        if self.sleepers().load(Relaxed) as u32 != 0 || !barrier::is_registered() {
+            self.wake_sleepers(count);
         }
     }
 
     #[cold]
-    fn wake_sleepers(&self, count: u32, sleepers: usize) {
-        if futex::wake(&self.node.word, count) == 0 {
+    #[inline(never)]
+    fn wake_sleepers(&self, count: u32) {
+        barrier::light();
+        let sleepers = self.sleepers().load(Relaxed);
+        if sleepers as u32 != 0 && futex::wake(&self.node.word, count) == 0 {
             // Nobody sleeps. Whoever has announced itself since has changed the word.
             let none = (sleepers >> 32).wrapping_add(1) << 32;
             let _ = self.sleepers().compare_exchange(sleepers, none, Relaxed, Relaxed);

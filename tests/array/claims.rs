@@ -326,6 +326,12 @@ fn the_sixty_fifth_claim_waits() {
         // Whichever ends makes room.
         drop(claims.remove(40));
         assert_eq!(done.recv_timeout(LONG), Ok(1));
+        array.claim_timeout(64..65, LONG).expect("there is room again").fill(2);
+        assert_eq!(
+            array.try_claim(80..81).unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "the 64th stands in the way"
+        );
         go_on.send(()).unwrap();
     });
     // Alone, nobody else could make room.

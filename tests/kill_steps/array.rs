@@ -60,12 +60,8 @@ fn a_claim_ends_with_its_owner() {
             old if all_are(old) => Died::Before,
             old if all_are(old + 1) => Died::After,
             old => {
-                let words = claim.iter().flatten();
-                assert!(
-                    { words }.all(|&word| word == old || word == old + 1),
-                    "never written: {:?}",
-                    &claim[..]
-                );
+                let mut words = claim.iter().flatten();
+                assert!(words.all(|&word| word == old || word == old + 1), "never written: {:?}", &*claim);
                 Died::Inside
             }
         };

@@ -10,19 +10,17 @@ use super::{
     ptrace::Marker,
 };
 
-type Words = [u64; 4];
-
-/// Each word is one more. The compiler sees only one at a time, as a longer change would be.
-fn change(words: &mut Words) {
+/// Each word is one more. The compiler sees one at a time, as in a longer change.
+fn change<const N: usize>(words: &mut [u64; N]) {
     words.iter_mut().for_each(|word| *word = std::hint::black_box(*word) + 1);
 }
 
 /// Where the one that changed `old` died, by what the next owner is told. Leaves the lock clean and
 /// `new` in it.
-fn died(mutex: &Mutex<Words>, old: u64, new: u64) -> Died {
+fn died<const N: usize>(mutex: &Mutex<[u64; N]>, old: u64, new: u64) -> Died {
     let died = match mutex.try_lock() {
-        Ok(guard) if *guard == [old; 4] => Died::Before,
-        Ok(guard) if *guard == [old + 1; 4] => Died::After,
+        Ok(guard) if *guard == [old; N] => Died::Before,
+        Ok(guard) if *guard == [old + 1; N] => Died::After,
         Ok(guard) => panic!("neither {old} nor the next, and nobody was told: {:?}", *guard),
         Err(TryLockError::OwnerDied(died)) => {
             let words = **died.get_ref();
@@ -38,14 +36,14 @@ fn died(mutex: &Mutex<Words>, old: u64, new: u64) -> Died {
         MutexGuard::mark_consistent(&mut still.into_guard());
     }
     let mut guard = mutex.try_lock().expect("it was marked consistent");
-    *guard = [new; 4];
+    *guard = [new; N];
     died
 }
 
 #[test]
 fn the_next_owner_of_a_mutex_is_told() {
     let mutex = Shared::new(Mutex::new([1; 4])).unwrap();
-    let worker = |mutex: Shared<Mutex<Words>>| {
+    let worker = |mutex: Shared<Mutex<[u64; 4]>>| {
         let marker = Marker::when_traced();
         change(&mut mutex.lock().unwrap());
         marker.hit();
@@ -63,12 +61,13 @@ fn the_next_owner_of_a_mutex_is_told() {
 #[derive(Shareable)]
 #[repr(C)]
 struct Three {
-    first: Mutex<Words>,
-    second: Mutex<Words>,
-    third: Mutex<Words>,
+    first: Mutex<[u64; 1]>,
+    second: Mutex<[u64; 1]>,
+    third: Mutex<[u64; 1]>,
 }
 
-/// Takes three locks and releases the middle one first, then the oldest.
+/// Takes three locks, releases the middle one and takes it again, which makes it the newest; then
+/// releases the oldest first.
 fn change_three(Three { first, second, third }: &Three) {
     let mut one = first.lock().unwrap();
     let mut two = second.lock().unwrap();
@@ -77,13 +76,15 @@ fn change_three(Three { first, second, third }: &Three) {
     change(&mut two);
     change(&mut three);
     drop(two);
+    let two = second.lock().unwrap();
     drop(one);
     drop(three);
+    drop(two);
 }
 
 #[test]
 fn nested_locks_are_released_in_any_order() {
-    let lock = || Mutex::new([1; 4]);
+    let lock = || Mutex::new([1]);
     let three = Shared::new(Three { first: lock(), second: lock(), third: lock() }).unwrap();
     let worker = |three: Shared<Three>| {
         let marker = Marker::when_traced();

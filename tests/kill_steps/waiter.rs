@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use commons::{Process, Shareable, Shared, Value};
+use commons::{Exit, Process, Shareable, Shared, Value};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
@@ -142,10 +142,7 @@ impl Scene for Waiter {
             let latency = Duration::from_nanos(self.told.ended_at.load(Relaxed)).saturating_sub(self.death);
             assert!(latency < PROMISED, "the waiter went on {latency:?} after the death");
             self.late = if latency < WOKEN { 0 } else { self.late + 1 };
-            assert!(
-                self.late < 3,
-                "the waiter was not woken: it went on {latency:?} after the death, three times"
-            );
+            assert!(self.late < 3, "not woken: the waiter went on {latency:?} after the death, three times");
             self.latencies.push(latency);
         }
 
@@ -181,14 +178,12 @@ fn deaths_beside_a_waiter(name: &str, sleeps_for: Duration) {
     let value = waiter.value.clone();
     kill_after_every_instruction(name, &value, worker, &mut waiter);
     waiter.rounds.set(u64::MAX);
-    reap(&waiter.process);
+    assert_eq!(reap(&waiter.process), Exit::Code(0));
     let mut latencies = waiter.latencies;
     latencies.sort();
     if let Some(longest) = latencies.last() {
         let (count, median) = (latencies.len(), latencies[latencies.len() / 2]);
-        println!(
-            "{name}: after {count} deaths the waiter went on in {median:?} (median), {longest:?} (longest)"
-        );
+        println!("{name}: it went on {median:?} (median), {longest:?} (longest) after {count} deaths");
     }
 }
 
