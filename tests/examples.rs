@@ -1,10 +1,8 @@
 //! The examples do what they say. The census has tests of its own.
 
 mod common;
-#[path = "common/examples.rs"]
-mod examples;
 
-use examples::{example, output, text};
+use common::examples::{example, output, text};
 
 /// What `shared_counter` prints for so many tasks.
 fn counts(tasks: u64) -> String {

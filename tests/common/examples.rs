@@ -1,7 +1,5 @@
 //! Runs the examples that `cargo test` has built.
 
-#![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part
-
 use std::{
     env, fs,
     path::Path,
@@ -10,7 +8,7 @@ use std::{
     thread,
 };
 
-use crate::common::PATIENCE;
+use super::PATIENCE;
 
 /// The command that runs an example; quiet, and not on a terminal.
 pub fn example(name: &str) -> Command {
