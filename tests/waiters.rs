@@ -16,10 +16,11 @@ const UNTIL_LONG_SLICES: Duration = Duration::from_millis(70);
 /// wake-up the last of them goes on 44 ms after the release or later.
 const APART: Duration = Duration::from_millis(6);
 
-/// The longest that waking eight one after the other may take.
+/// Waking eight one after the other takes less than this, in the best of some rounds: on a busy machine
+/// those that were woken wait for a processor. Without wake-ups no round is so quick.
 const SOON: Duration = Duration::from_millis(25);
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
 
 /// From the release of a lock that eight threads sleep on until the last of them has had it.
 fn release(lock: &Mutex<u64>) -> Duration {
@@ -47,6 +48,6 @@ fn all_waiters_are_woken_one_after_the_other() {
     rounds.sort();
     println!("{WAITERS} waiters had the lock within, in {ROUNDS} rounds: {rounds:.2?}");
     assert_eq!(*lock.lock().unwrap(), u64::from(WAITERS) * ROUNDS as u64);
-    let median = rounds[ROUNDS / 2];
-    assert!(median < SOON, "not woken: the last of {WAITERS} waiters had the lock after {median:.1?}");
+    let best = rounds[0];
+    assert!(best < SOON, "not woken: the last of {WAITERS} waiters had the lock after {best:.1?} at best");
 }
