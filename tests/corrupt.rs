@@ -12,7 +12,7 @@ mod stage;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../fuzz/fuzz_targets/open_segment/stock.rs"]
 mod stock;
-#[allow(dead_code, unreachable_pub)]
+#[allow(unreachable_pub)]
 #[path = "../fuzz/fuzz_targets/open_segment/uses.rs"]
 mod uses;
 

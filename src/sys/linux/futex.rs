@@ -104,8 +104,9 @@ mod tests {
         });
         let tid = receiver.recv().unwrap();
         while !sleeper.is_finished() {
+            let process = identity::current_pid();
             // SAFETY: takes three numbers; the thread is this process's or, after its end, nobody's.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGUSR2) };
+            unsafe { libc::syscall(libc::SYS_tgkill, process, tid, libc::SIGUSR2) };
             thread::sleep(Duration::from_micros(100));
         }
         assert_eq!(sleeper.join().unwrap(), Woken::TimedOut);
