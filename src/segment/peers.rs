@@ -156,7 +156,12 @@ mod tests {
         for slot in [slot, NO_SLOT, slot + 1] {
             assert!(!attachment.thread_is_dead(slot, pid), "slot {slot}");
         }
+        // An owner that has not yet written its slot: there stands the last owner's.
+        let mine = identity::current_tid().get();
+        let stale = [(attachment.slot(), pid), (slot, mine)];
+        let taken_for_dead = stale.map(|(slot, tid)| attachment.thread_is_dead(slot, tid));
         testing::kill(pid);
+        assert_eq!(taken_for_dead, [false, false], "slots of other processes prove nothing");
         // A zombie, which nobody has waited for, is dead.
         while !attachment.thread_is_dead(slot, pid) {
             thread::yield_now();
