@@ -40,29 +40,32 @@ const PLACES: usize = ELEMENT + ELEMENTS;
 /// Longer than any wait for a lock takes; each holder is dead or done in far less.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So many words that writing them takes longer than a kill does to arrive.
+const WIDTH: usize = 1000;
+
 /// What a place holds when it changes whole.
 #[derive(Clone, Copy, PartialEq, Debug, Plain)]
 #[repr(C)]
 struct Counts {
     lanes: [u64; LANES],
     total: u64,
-    /// Not all ones and zeroes, so that a mixture of two versions cannot pass.
-    check: u64,
+    /// The total again and again, so that a mixture of two versions cannot pass.
+    copies: [u64; WIDTH],
 }
 
 impl Counts {
-    const NONE: Self = Self { lanes: [0; LANES], total: 0, check: 0 };
+    const NONE: Self = Self { lanes: [0; LANES], total: 0, copies: [0; WIDTH] };
 
     fn add(&mut self, lane: usize) {
         self.lanes[lane] += 1;
         self.total += 1;
-        self.check = self.total.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.copies = [self.total; WIDTH];
     }
 
     fn assert_whole(&self, what: &str) {
-        let whole = self.lanes.iter().sum::<u64>() == self.total
-            && self.check == self.total.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        assert!(whole, "{what} is torn: {self:?}");
+        let whole = self.lanes.iter().sum::<u64>() == self.total && self.copies == [self.total; WIDTH];
+        let (first, last) = (self.copies[0], self.copies[WIDTH - 1]);
+        assert!(whole, "{what} is torn: {:?}, total {}, {first} to {last}", self.lanes, self.total);
     }
 }
 
@@ -385,17 +388,22 @@ impl Oracle {
         if count == done { self.cut += 1 } else { self.kept += 1 }
     }
 
-    /// Any lane; half of the time one whose worker is inside, if there is one soon.
+    /// Any lane; half of the time one whose worker commits or is inside, if there is one soon.
     fn victim(&mut self) -> usize {
-        let lane = self.chance.below(LANES);
-        if self.chance.one_in(2) {
-            return lane;
+        let any = self.chance.below(LANES);
+        let wanted = match self.chance.below(4) {
+            0 | 1 => return any,
+            2 => INSIDE,
+            _ => LEAVING,
+        };
+        let is_there = |lane: &usize| self.arena().lanes[*lane].phase.load(SeqCst) % 8 == wanted;
+        let soon = Instant::now() + Duration::from_millis(1);
+        while Instant::now() < soon {
+            if let Some(lane) = (any..any + LANES).map(|lane| lane % LANES).find(is_there) {
+                return lane;
+            }
         }
-        let phase = |lane: &usize| self.arena().lanes[*lane].phase.load(SeqCst) % 8;
-        let inside = |lane: &usize| matches!(phase(lane), INSIDE | LEAVING);
-        let look = || (lane..lane + LANES).map(|lane| lane % LANES).find(inside);
-        let found = (0..20).find_map(|_| look().or_else(|| (std::thread::yield_now(), None).1));
-        found.unwrap_or(lane)
+        any
     }
 
     fn kill(&mut self, lane: usize) {
