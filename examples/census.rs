@@ -256,7 +256,8 @@ fn main() -> commons::Result<()> {
     println!("workers={}", pids.join(","));
 
     let bar = ProgressBar::new(files.len() as u64).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} files, {msg}, {eta} left").expect("a valid template"),
+        ProgressStyle::with_template("{bar:40} {pos}/{len} files, {msg}, {eta} left")
+            .expect("a valid template"),
     );
     while let Some((lane, worker)) = running.pop() {
         if worker.wait_timeout(Duration::from_millis(50))?.is_none() {

@@ -38,7 +38,9 @@ fn work((total, progress): (Value<u64>, Shared<Progress>)) {
         }
         let sum = task(n);
         total.update(|total| *total += sum);
-        progress.largest.update(|largest| *largest = [*largest, [n, sum]].into_iter().max_by_key(|l| l[1]).unwrap());
+        progress
+            .largest
+            .update(|largest| *largest = [*largest, [n, sum]].into_iter().max_by_key(|l| l[1]).unwrap());
         progress.done.fetch_add(1, Relaxed);
     }
 }
@@ -56,7 +58,8 @@ fn main() -> commons::Result<()> {
     let spawn = |_| commons::spawn((total.clone(), progress.clone()), work);
     let mut processes: Vec<Process<()>> = (0..workers).map(spawn).collect::<Result<_, _>>()?;
 
-    let bar = ProgressBar::new(TASKS).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec}").unwrap());
+    let bar = ProgressBar::new(TASKS)
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec}").unwrap());
     while let Some(process) = processes.pop() {
         while process.wait_timeout(Duration::from_millis(50))?.is_none() {
             bar.set_position(progress.done.load(Relaxed));

@@ -32,7 +32,8 @@ impl<T: Shareable> Placed<T> {
         element: Element,
         value: T,
     ) -> Result<Self> {
-        Segment::create(name, settings, &layout::<T>(kind, element), |payload| write(payload, value)).map(Self::of)
+        Segment::create(name, settings, &layout::<T>(kind, element), |payload| write(payload, value))
+            .map(Self::of)
     }
 
     /// The segment of this name.
@@ -49,7 +50,8 @@ impl<T: Shareable> Placed<T> {
         value: T,
     ) -> Result<Self> {
         let (layout, expected) = (layout::<T>(kind, element.clone()), expected::<T>(kind, element));
-        Segment::open_or_create(name, settings, &expected, &layout, |payload| write(payload, value)).map(Self::of)
+        Segment::open_or_create(name, settings, &expected, &layout, |payload| write(payload, value))
+            .map(Self::of)
     }
 
     /// What [`Serialize`] wrote.

@@ -9,12 +9,22 @@ use std::{
 
 /// A module names only modules before it. `derived` is what the code of the derives calls.
 const ORDER: &[&str] = &[
-    "error", "failure", "deadline", "plain", "shareable", "derived", "message", // words
+    "error",
+    "failure",
+    "deadline",
+    "plain",
+    "shareable",
+    "derived",
+    "message", // words
     "sys",     // the operating system
     "raw",     // machines in memory
     "segment", // named, typed memory
     "sync",    // locks in place
-    "placed", "shared", "atomic", "value", "array", // typed data
+    "placed",
+    "shared",
+    "atomic",
+    "value",
+    "array",   // typed data
     "process", // other processes
 ];
 
@@ -102,7 +112,8 @@ fn names_after(code: &str, prefix: &str) -> Vec<(usize, String)> {
         let mut depth = 0;
         for item in group.unwrap_or(rest).split_inclusive(['{', '}', ',']) {
             if depth == 0 {
-                let name: String = item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String =
+                    item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 names.extend((!name.is_empty()).then_some((line, name)));
             }
             depth += item.matches('{').count() as i32 - item.matches('}').count() as i32;
@@ -128,7 +139,9 @@ fn modules_import_only_downwards() {
                 Some(other) if other <= floor => {}
                 Some(_) => wrong.push(format!("src/{file}:{line}: `{module}` is below `{name}`")),
                 None if name == module => {}
-                None => wrong.push(format!("src/{file}:{line}: import `{name}` from the file where it is born")),
+                None => {
+                    wrong.push(format!("src/{file}:{line}: import `{name}` from the file where it is born"))
+                }
             }
         }
     }
@@ -194,7 +207,8 @@ fn files_hold_one_idea() {
 
 #[test]
 fn the_rules_can_be_broken() {
-    let code = "use crate::{\n    error::Error,\n    value::{Value, X},\n};\nfn f() { crate::process::spawn() }";
+    let code =
+        "use crate::{\n    error::Error,\n    value::{Value, X},\n};\nfn f() { crate::process::spawn() }";
     let names: Vec<_> = names_after(code, "crate::").into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["error", "value", "process"]);
 }

@@ -124,7 +124,8 @@ impl<T: Plain + Send> Array<T> {
         let range = self.range_of(offset, target.len())?;
         let entered = self.enter(range, Mode::Shared)?;
         for (index, place) in (offset..).zip(target) {
-            *place = entered.load(index).ok_or_else(|| Error::new(ErrorKind::Corrupt, corrupt::<T>(index)))?;
+            *place =
+                entered.load(index).ok_or_else(|| Error::new(ErrorKind::Corrupt, corrupt::<T>(index)))?;
         }
         Ok(())
     }
@@ -172,14 +173,19 @@ impl<T: Plain + Send> Array<T> {
     fn range_of(&self, offset: usize, count: usize) -> Result<Range<usize>> {
         offset.checked_add(count).filter(|&end| end <= self.len()).map(|end| offset..end).ok_or_else(|| {
             let len = self.len();
-            let message = format!("{count} elements from {offset} on reach behind the end of an array of {len}");
+            let message =
+                format!("{count} elements from {offset} on reach behind the end of an array of {len}");
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
     #[track_caller]
     fn check_index(&self, index: usize) {
-        assert!(index < self.len(), "the index is {index} and the length of the shared array is {}", self.len());
+        assert!(
+            index < self.len(),
+            "the index is {index} and the length of the shared array is {}",
+            self.len()
+        );
     }
 
     /// Takes the array's lock at a moment when no claim stands against using `range`.
@@ -281,11 +287,14 @@ fn must<R>(entered: Result<R, LockFault>) -> R {
 
 pub(super) fn claim_sentence(fault: LockFault) -> String {
     match fault {
-        LockFault::OwnLock => "this thread has claimed some of these elements itself and would wait for itself: use \
+        LockFault::OwnLock => {
+            "this thread has claimed some of these elements itself and would wait for itself: use \
                                the claim, or drop it first"
-            .to_owned(),
+                .to_owned()
+        }
         LockFault::Held | LockFault::TimedOut => {
-            "another thread or process has claimed some of these elements and did not release them in time".to_owned()
+            "another thread or process has claimed some of these elements and did not release them in time"
+                .to_owned()
         }
         LockFault::TooMany => fault.sentence(),
     }
@@ -306,8 +315,10 @@ impl From<LockFault> for Error {
 #[cold]
 fn corrupt<T>(index: usize) -> String {
     let name = short_type_name::<T>();
-    format!("expected a valid {name} at index {index} of a shared array and found bytes that are none: \
-             another process has overwritten it")
+    format!(
+        "expected a valid {name} at index {index} of a shared array and found bytes that are none: \
+             another process has overwritten it"
+    )
 }
 
 /// Fills the zeroed payload of a new array.

@@ -246,7 +246,8 @@ impl<T: Plain + Send> Array<T> {
     pub(super) fn of(segment: Segment) -> Result<Self> {
         let count = segment.shape().iter().try_fold(1u64, |count, &n| count.checked_mul(n));
         let len = count.and_then(|count| usize::try_from(count).ok());
-        let len = len.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the array has more elements than memory"))?;
+        let len =
+            len.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the array has more elements than memory"))?;
         Ok(Self { segment, len, elements: PhantomData })
     }
 }
@@ -299,7 +300,13 @@ impl<T: Plain + Send> Options<Array<T>> {
         T: Zeroable,
     {
         let expected = expected::<T>(Some(vec![len as u64]));
-        Array::of(Segment::open_or_create(name, self.settings(), &expected, &layout_of::<T>(&[len])?, |_| {})?)
+        Array::of(Segment::open_or_create(
+            name,
+            self.settings(),
+            &expected,
+            &layout_of::<T>(&[len])?,
+            |_| {},
+        )?)
     }
 }
 
@@ -313,7 +320,8 @@ pub(super) fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
     let count = shape.iter().try_fold(1u64, |count, &n| count.checked_mul(n));
     let payload_len = count.and_then(layout::payload_len::<T>).ok_or_else(|| {
         let (name, size) = (short_type_name::<T>(), size_of::<T>());
-        let message = format!("an array of shape {shape:?} of {name} ({size} bytes each) is larger than any memory");
+        let message =
+            format!("an array of shape {shape:?} of {name} ({size} bytes each) is larger than any memory");
         Error::new(ErrorKind::NoSpace, message)
     })?;
     Ok(Layout {

@@ -92,6 +92,11 @@ mod tests {
         round_trip([u64::MAX, 1]);
         round_trip(u128::MAX - 5);
         round_trip(());
-        assert!(is_one_word::<f64>() && is_one_word::<()>() && !is_one_word::<u128>() && !is_one_word::<[u8; 8]>());
+        assert!(
+            is_one_word::<f64>()
+                && is_one_word::<()>()
+                && !is_one_word::<u128>()
+                && !is_one_word::<[u8; 8]>()
+        );
     }
 }

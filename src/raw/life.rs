@@ -114,7 +114,9 @@ fn adopt(cells: &[(&'static Node, bool)], tid: u32) {
     // SAFETY: the function fits; `adoption` outlives its use, which ends when `done` is set.
     let refused = unsafe { libc::pthread_create(thread.as_mut_ptr(), ptr::null(), keep, told) };
     if refused != 0 {
-        eprintln!("commons: a thread ended with leaked guards, and no thread could be made to keep their locks");
+        eprintln!(
+            "commons: a thread ended with leaked guards, and no thread could be made to keep their locks"
+        );
         std::process::abort();
     }
     while adoption.done.load(Acquire) == 0 {

@@ -9,11 +9,7 @@
 //! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
 //! `epoch` and `state` are written by the holder only.
 
-use std::{
-    mem::offset_of,
-    sync::atomic::Ordering::*,
-    time::Duration,
-};
+use std::{mem::offset_of, sync::atomic::Ordering::*, time::Duration};
 
 use super::{
     backoff::Backoff,
@@ -78,9 +74,11 @@ impl LockFault {
         match self {
             Self::Held => "the lock is held by another thread or process".to_owned(),
             Self::TimedOut => "the lock was not released in the time given".to_owned(),
-            Self::OwnLock => "this thread holds the lock already and would wait for itself: drop the first guard \
+            Self::OwnLock => {
+                "this thread holds the lock already and would wait for itself: drop the first guard \
                               before locking again"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::TooMany => format!(
                 "this thread holds {MAX_HELD} locks in shared memory, as many as the kernel hands on when it dies: \
                  drop some guards first"
@@ -340,6 +338,27 @@ impl RawMutex {
         let thread = Thread::current();
         if thread.is_newest(&self.node) {
             thread.set_returning(returning);
+        }
+    }
+
+    /// Whether nobody owns it and the last owner has released it.
+    pub(crate) fn is_free(&self) -> bool {
+        self.node.word.load(Acquire) & (TID | OWNER_DIED) == 0
+    }
+
+    /// Whether the last owner died, and nobody has taken it since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let word = self.node.word.load(Acquire);
+        word & TID == 0 && word & OWNER_DIED != 0
+    }
+
+    /// Releases the lock of an owner whose death the kernel has not marked.
+    pub(crate) fn release_if_dead(&self) {
+        if self.is_locked()
+            && let Ok(taker) = Taker::new(self)
+            && self.steal_from_the_dead(&taker).is_some()
+        {
+            self.unlock_waking(futex::ALL);
         }
     }
 

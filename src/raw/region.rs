@@ -100,6 +100,11 @@ pub(super) fn find<R>(address: usize, found: impl FnOnce(usize, usize, u32) -> R
     }
 }
 
+/// The attachment slot that this process has in the segment that holds `address`.
+pub(super) fn slot_of(address: usize) -> Option<u32> {
+    find(address, |_, _, slot| slot)
+}
+
 /// Whom to ask about the segment that holds `address`.
 pub(super) fn peers_of(address: usize) -> Option<Arc<dyn Peers>> {
     let table = table();

@@ -207,7 +207,9 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for Mutex<T> {
         let mut debug = f.debug_struct("Mutex");
         match self.try_lock() {
             Ok(guard) => debug.field("value", &*guard),
-            Err(TryLockError::OwnerDied(died)) => debug.field("value", &*died.guard).field("owner_died", &true),
+            Err(TryLockError::OwnerDied(died)) => {
+                debug.field("value", &*died.guard).field("owner_died", &true)
+            }
             Err(_) => debug.field("value", &format_args!("<locked>")),
         };
         debug.finish()
@@ -235,6 +237,13 @@ impl<T: Pod + Send> MutexGuard<'_, T> {
     /// See [`Mutex`].
     pub fn mark_consistent(guard: &mut Self) {
         guard.mutex.raw.set_consistent(true);
+    }
+}
+
+impl<'a, T: Pod + Send> MutexGuard<'a, T> {
+    /// The lock that this is a guard of.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
     }
 }
 
@@ -279,6 +288,10 @@ pub struct OwnerDied<G> {
 }
 
 impl<G> OwnerDied<G> {
+    pub(super) fn around(guard: G) -> Self {
+        Self { guard }
+    }
+
     /// The guard, to mend the value with.
     pub fn into_guard(self) -> G {
         self.guard
