@@ -117,6 +117,15 @@ impl<T: Shareable> Shared<T> {
     }
 
     /// How to make or open a named object otherwise than by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::Shared;
+    /// use std::sync::atomic::AtomicU32;
+    ///
+    /// let wrong = Shared::<AtomicU32>::options().mode(0o400).open("x").unwrap_err();
+    /// assert_eq!(wrong.kind(), commons::ErrorKind::InvalidInput);
+    /// ```
     pub fn options() -> Options<Self> {
         Options::new()
     }
@@ -161,6 +170,17 @@ impl<T: Shareable> Options<Shared<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::Shared;
+    /// use std::sync::atomic::AtomicU32;
+    ///
+    /// let name = format!("shared-ocreate-{}", std::process::id());
+    /// let group = Shared::options().mode(0o660).create(&name, AtomicU32::new(5))?;
+    /// assert_eq!(Shared::info(&group).mode, 0o660);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn create(&self, name: &str, value: T) -> Result<Shared<T>> {
         Shared::make(Some(name), self.settings(), value)
     }
@@ -169,6 +189,18 @@ impl<T: Shareable> Options<Shared<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::Shared;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    ///
+    /// let name = format!("shared-oopen-{}", std::process::id());
+    /// let options = Shared::options().mode(0o660);
+    /// let made = options.create(&name, AtomicU32::new(5))?;
+    /// assert_eq!(options.open(&name)?.load(Relaxed), 5);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> Result<Shared<T>> {
         Placed::open(name, self.settings(), Kind::Shared, element::<T>()).map(|placed| Shared { placed })
     }
@@ -177,6 +209,18 @@ impl<T: Shareable> Options<Shared<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::Shared;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    ///
+    /// let name = format!("shared-oopen_or_create-{}", std::process::id());
+    /// let options = Shared::options().mode(0o660);
+    /// let first = options.open_or_create(&name, AtomicU32::new(5))?;
+    /// assert_eq!(options.open_or_create(&name, AtomicU32::new(6))?.load(Relaxed), 5);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str, value: T) -> Result<Shared<T>> {
         Placed::open_or_create(name, self.settings(), Kind::Shared, element::<T>(), value)
             .map(|placed| Shared { placed })

@@ -17,12 +17,12 @@
 mod common;
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     os::unix::process::ExitStatusExt,
     process::Child,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use common::{Directory, command, eventually};
@@ -42,23 +42,23 @@ struct Truth(MmapRaw);
 mod word {
     use super::{ACTORS, OBJECTS};
 
-    pub const STOP: usize = 0;
+    pub(crate) const STOP: usize = 0;
     /// The last number that was given to an object.
-    pub const NUMBER: usize = 1;
+    pub(crate) const NUMBER: usize = 1;
     /// Goes up before a name is removed with [`catalog::remove`](commons::catalog::remove).
-    pub const REMOVALS: usize = 2;
+    pub(crate) const REMOVALS: usize = 2;
     /// Goes up before a process is killed, and when what it had is forgotten: odd in between.
-    pub const KILLS: usize = 3;
+    pub(crate) const KILLS: usize = 3;
     /// Goes up when an object is known to be gone.
-    pub const ENDS: usize = 4;
-    pub const COUNTS: usize = 8;
+    pub(crate) const ENDS: usize = 4;
+    pub(crate) const COUNTS: usize = 8;
     /// Per actor: 1 while it removes.
-    pub const REMOVING: usize = 32;
+    pub(crate) const REMOVING: usize = 32;
     /// Per actor: the object that it has, and above that how many removals had begun before; else 0.
-    pub const HAS: usize = REMOVING + ACTORS;
+    pub(crate) const HAS: usize = REMOVING + ACTORS;
     /// Per object: when it was known to be gone.
-    pub const GONE: usize = HAS + ACTORS;
-    pub const ALL: usize = GONE + OBJECTS;
+    pub(crate) const GONE: usize = HAS + ACTORS;
+    pub(crate) const ALL: usize = GONE + OBJECTS;
 }
 
 const COUNTS: [&str; 10] = [
@@ -84,8 +84,9 @@ impl Truth {
 
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < word::ALL);
+        let word = self.0.as_mut_ptr().wrapping_add(8 * index).cast::<AtomicU64>();
         // SAFETY: inside the mapping, aligned as the mapping is; everybody uses it as an atomic.
-        unsafe { &*self.0.as_mut_ptr().cast::<AtomicU64>().add(index) }
+        unsafe { &*word }
     }
 
     fn get(&self, index: usize) -> u64 {
@@ -127,7 +128,12 @@ impl Random {
 
 #[test]
 fn role() {
-    common::play(&[("actors", actors)]);
+    common::play(&[("actors", actors), ("last", last)]);
+}
+
+/// Nobody has anything any more; what the killed left goes when somebody looks.
+fn last() {
+    assert_eq!(Atomic::<u64>::open(NAME).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 /// One process: threads that do random things until the test says stop.
@@ -300,8 +306,8 @@ impl Actor<'_> {
 fn no_object_is_lost_or_revived() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seconds = number("COMMONS_LIFECYCLE_SECONDS").unwrap_or(5);
-    let time = || Instant::now().elapsed().subsec_nanos() as u64 ^ (u64::from(std::process::id()) << 20);
-    let seed = number("COMMONS_LIFECYCLE_SEED").unwrap_or_else(time);
+    let time = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| time.subsec_nanos());
+    let seed = number("COMMONS_LIFECYCLE_SEED").unwrap_or_else(|| time().into());
     println!("seed {seed}, {seconds} s, {PROCESSES} processes of {THREADS} threads");
 
     let (directory, aside) = (Directory::new("lifecycle"), Directory::new("truth"));
@@ -353,7 +359,6 @@ fn no_object_is_lost_or_revived() {
     println!("{kills} kills, {}", counts.join(", "));
     assert_eq!(failed, None, "an actor failed; what it said is above");
     assert!(kills > 0 && COUNTS.iter().enumerate().all(|(i, _)| truth.get(word::COUNTS + i) > 0 || i == 5));
-    for name in fs::read_dir(directory.path()).unwrap() {
-        panic!("left over, although everybody ended by itself: {:?}", name.unwrap().file_name());
-    }
+    directory.run("last");
+    assert_eq!(directory.entries(), [""; 0], "left over");
 }

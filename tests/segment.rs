@@ -257,7 +257,7 @@ fn receiver() {
     let (a, b, c) = receive().unwrap();
     say(format!("{} {} {} {:?}", a.load(), b.load(), c.load(), a.name()));
     hear();
-    [&a, &b, &c].map(|handle| handle.fetch_add(1));
+    [&a, &b, &c].into_iter().for_each(|handle| _ = handle.fetch_add(1));
     say(format!("{} {} {}", a.load(), b.load(), c.load()));
     hear();
     drop((a, b, c));

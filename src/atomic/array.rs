@@ -407,6 +407,15 @@ impl<T: Word> Options<AtomicArray<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// let name = format!("atomics-oopen-{}", std::process::id());
+    /// let options = commons::AtomicArray::<u64>::options().mode(0o660);
+    /// let made = options.create(&name, 4)?;
+    /// assert_eq!(options.open(&name)?.len(), 4);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> CommonsResult<AtomicArray<T>> {
         Segment::open(name, self.settings(), &expected::<T>(None)).map(handle)
     }
@@ -415,6 +424,15 @@ impl<T: Word> Options<AtomicArray<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// let name = format!("atomics-oopen_or_create-{}", std::process::id());
+    /// let options = commons::AtomicArray::<u64>::options().mode(0o660);
+    /// let first = options.open_or_create(&name, 4)?;
+    /// assert_eq!(options.open_or_create(&name, 4)?.len(), 4);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str, len: usize) -> CommonsResult<AtomicArray<T>> {
         let (expected, layout) = (expected::<T>(Some(len)), layout::<T>(len));
         Segment::open_or_create(name, self.settings(), &expected, &layout, |_| {}).map(handle)

@@ -352,6 +352,15 @@ impl<T: Word> Options<Atomic<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// let name = format!("atomic-oopen-{}", std::process::id());
+    /// let options = commons::Atomic::options().mode(0o660);
+    /// let made = options.create(&name, 0u64)?;
+    /// assert_eq!(options.open(&name)?.load(), 0);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> CommonsResult<Atomic<T>> {
         Segment::open(name, self.settings(), &expected::<T>()).map(handle)
     }
@@ -360,6 +369,15 @@ impl<T: Word> Options<Atomic<T>> {
     ///
     /// # Errors
     /// As there, and `InvalidInput` for a mode that is not possible.
+    ///
+    /// # Examples
+    /// ```
+    /// let name = format!("atomic-oopen_or_create-{}", std::process::id());
+    /// let options = commons::Atomic::options().mode(0o660);
+    /// let first = options.open_or_create(&name, 0u64)?;
+    /// assert_eq!(options.open_or_create(&name, 1u64)?.load(), 0);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str, value: T) -> CommonsResult<Atomic<T>> {
         let init = |payload: *mut u8| write(payload, value);
         Segment::open_or_create(name, self.settings(), &expected::<T>(), &layout::<T>(), init).map(handle)

@@ -18,12 +18,50 @@ use std::{
 ///
 /// What [`Atomic`](crate::Atomic) and [`AtomicArray`](crate::AtomicArray) hold. Nothing else can
 /// implement it.
+///
+/// # Examples
+/// ```
+/// use commons::{Atomic, Word};
+///
+/// fn same<T: Word>(a: &Atomic<T>, b: &Atomic<T>) -> bool {
+///     a.load() == b.load()
+/// }
+/// assert!(same(&Atomic::new(1.5f32)?, &Atomic::new(1.5f32)?));
+/// # Ok::<(), commons::Error>(())
+/// ```
 pub trait Word: Copy + Debug + PartialEq + Send + Sync + 'static + sealed::Cell {}
 
 /// A [`Word`] that can be added to and compared: all of them but `bool`.
+///
+/// # Examples
+/// ```
+/// use commons::{Atomic, Number};
+///
+/// fn twice<T: Number>(counter: &Atomic<T>, step: T) {
+///     counter.fetch_add(step);
+///     counter.fetch_add(step);
+/// }
+/// let hits = Atomic::new(1u8)?;
+/// twice(&hits, 3);
+/// assert_eq!(hits.load(), 7);
+/// # Ok::<(), commons::Error>(())
+/// ```
 pub trait Number: Word + sealed::Arithmetic {}
 
 /// A [`Word`] of bits: the integers and `bool`.
+///
+/// # Examples
+/// ```
+/// use commons::{Atomic, Bits};
+///
+/// fn add_all<T: Bits>(flags: &Atomic<T>, more: &[T]) {
+///     more.iter().for_each(|&bits| _ = flags.fetch_or(bits));
+/// }
+/// let flags = Atomic::new(1u8)?;
+/// add_all(&flags, &[2, 8]);
+/// assert_eq!(flags.load(), 11);
+/// # Ok::<(), commons::Error>(())
+/// ```
 pub trait Bits: Word + sealed::Logic {}
 
 #[allow(unnameable_types)] // what nobody can name, nobody can implement

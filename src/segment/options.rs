@@ -38,6 +38,19 @@ impl<H> Options<H> {
     /// With permissions for the group or for others, the name is one that all users of the machine
     /// share; whoever opens it must ask for the same kind of mode. Only the user who made it can
     /// remove the name.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::Atomic;
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let name = format!("mode-{}", std::process::id());
+    /// let group = Atomic::<u64>::options().mode(0o660);
+    /// let visits = group.create(&name, 0)?;
+    /// assert!(Atomic::<u64>::open(&name).is_err());    // that would be a private name
+    /// assert_eq!(group.open(&name)?.load(), 0);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = mode;
@@ -46,6 +59,18 @@ impl<H> Options<H> {
 
     /// Whether the name stays when nobody uses the object any more, until it is
     /// [removed](crate::catalog::remove) or the machine restarts. It counts when the object is made.
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::{Atomic, catalog};
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let name = format!("persist-{}", std::process::id());
+    /// drop(Atomic::<u64>::options().persist(true).create(&name, 5)?);
+    /// assert!(catalog::inspect(&name)?.persist);
+    /// catalog::remove(&name)?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn persist(mut self, persist: bool) -> Self {
         self.settings.persist = persist;

@@ -70,8 +70,117 @@ impl Attachment {
 
     /// Whether the thread has ended, or its process has this segment no more (it ran another program).
     fn is_done(&self, pid: u32, tid: u32) -> bool {
-        let inode = self.hold().inode();
         identity::thread_is_zombie(pid, tid)
-            || identity::maps_file(pid, inode.device, inode.number) == Some(false)
+            || (self.is_mapped_by(pid) == Some(false) && self.maps_can_tell())
+    }
+
+    fn is_mapped_by(&self, pid: u32) -> Option<bool> {
+        let inode = self.hold().inode();
+        identity::maps_file(pid, inode.device, inode.number)
+    }
+
+    /// Some file systems show another device in `maps` than in `stat`; then not even we seem to have it.
+    fn maps_can_tell(&self) -> bool {
+        self.is_mapped_by(identity::current_pid()) == Some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{alloc, sync::mpsc, thread};
+
+    use super::*;
+    use crate::segment::{
+        attach::NO_SLOT,
+        fingerprint::Element,
+        kind::Kind,
+        layout::{Layout, Settings},
+        table::Segment,
+    };
+    use crate::sys::fork::testing;
+
+    fn segment() -> Segment {
+        let element = Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![]);
+        let layout = Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8 };
+        Segment::create(None, &Settings::default(), &layout, |_| {}).unwrap()
+    }
+
+    /// A forked child that attaches and then runs `child`; its pid and slot.
+    fn attached(segment: &Segment, child: fn()) -> (u32, u32) {
+        let before = segment.info().attached.len();
+        let pid = testing::start(|| {
+            let _ = segment.attachment().slot();
+            child();
+        });
+        while segment.info().attached.len() == before {
+            thread::yield_now();
+        }
+        let of_child =
+            |slot: &u32| rows::read(segment.attachment().mapping(), *slot).is_some_and(|p| p.pid == pid);
+        (pid, (0..rows::ROWS).find(of_child).unwrap())
+    }
+
+    #[test]
+    fn threads_of_this_process_live_until_they_end() {
+        let segment = segment();
+        let attachment = segment.attachment();
+        let slot = attachment.slot();
+        assert!(!attachment.thread_is_dead(slot, identity::current_tid().get()));
+        assert!(!attachment.thread_is_dead(NO_SLOT, identity::current_tid().get()));
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn(move || sender.send(identity::current_tid().get()).unwrap());
+        let tid = receiver.recv().unwrap();
+        thread.join().unwrap();
+        // Joined is not yet gone: the kernel wakes the joiner a little before.
+        while !attachment.thread_is_dead(slot, tid) {
+            thread::yield_now();
+        }
+        for slot in [slot, slot + 1, rows::ROWS, NO_SLOT] {
+            assert!(attachment.thread_is_dead(slot, tid), "slot {slot}");
+        }
+    }
+
+    #[test]
+    fn a_forked_child_lives_until_it_is_killed() {
+        let segment = segment();
+        let attachment = segment.attachment();
+        let (pid, slot) = attached(&segment, testing::sleep);
+        assert_ne!(slot, attachment.slot());
+        for slot in [slot, NO_SLOT, slot + 1] {
+            assert!(!attachment.thread_is_dead(slot, pid), "slot {slot}");
+        }
+        testing::kill(pid);
+        // A zombie, which nobody has waited for, is dead.
+        while !attachment.thread_is_dead(slot, pid) {
+            thread::yield_now();
+        }
+        assert!(attachment.thread_is_dead(NO_SLOT, pid));
+        testing::wait_for(pid);
+        assert!(attachment.thread_is_dead(slot, pid));
+        assert_eq!(segment.info().attached, [std::process::id()]);
+    }
+
+    #[test]
+    fn a_process_that_runs_another_program_has_no_threads_of_ours() {
+        let segment = segment();
+        let attachment = segment.attachment();
+        let (pid, slot) = attached(&segment, testing::run_another_program);
+        while !attachment.thread_is_dead(slot, pid) {
+            thread::yield_now();
+        }
+        let lives = identity::thread_exists(pid, pid) && !identity::thread_is_zombie(pid, pid);
+        assert!(lives, "what has no threads of ours lives on");
+        testing::kill(pid);
+        testing::wait_for(pid);
+    }
+
+    #[test]
+    fn one_at_a_time_recovers() {
+        let segment = segment();
+        let attachment = segment.attachment();
+        let mut inner = true;
+        assert!(attachment.recover(&mut || inner = attachment.recover(&mut || unreachable!("two recover"))));
+        assert!(!inner);
+        assert!(attachment.recover(&mut || {}), "and then the next");
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn parse(bytes: &[u8], payload_len: u64, label: &str) -> Result<Vec<F
 }
 
 fn end_of(field: &Field) -> Option<u64> {
-    let steps = field.count.checked_sub(1).unwrap_or(0).checked_mul(field.stride)?;
+    let steps = field.count.saturating_sub(1).checked_mul(field.stride)?;
     field.offset.checked_add(steps)?.checked_add(field.size)?.try_into().ok()
 }
 

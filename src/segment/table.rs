@@ -70,7 +70,9 @@ extern "C" fn after_fork() {
 impl Table {
     /// A new handle on what this process is attached to already.
     pub(crate) fn find(&self, inode: Inode) -> Option<Segment> {
-        self.here.get(&inode).map(Segment::new)
+        let attachment = self.here.get(&inode)?;
+        let _ = attachment.slot(); // in a forked child it becomes the child's own with this use
+        Some(Segment::new(attachment))
     }
 
     /// Whether this process is attached to the file.

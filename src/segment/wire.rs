@@ -253,3 +253,100 @@ pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut()
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::alloc;
+
+    use super::*;
+    use crate::segment::{
+        fingerprint::Element,
+        kind::Kind,
+        layout::{Layout, Settings},
+    };
+
+    /// As a typed handle writes and reads its segment.
+    #[derive(Debug)]
+    struct Sent(Segment);
+
+    impl Serialize for Sent {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Sent {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let (kind, payload_len) = (Kind::Value, |count: u64| Some(8 * count));
+            let expected = Expected { kind, element: element(), shape: None, payload_len, payload_align: 8 };
+            Segment::deserialize_expecting(deserializer, &expected).map(Self)
+        }
+    }
+
+    fn element() -> Element {
+        Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![])
+    }
+
+    fn segment(name: &str) -> Sent {
+        let layout =
+            Layout { kind: Kind::Value, element: element(), shape: vec![], payload_len: 8, payload_align: 8 };
+        let name = format!("wire-{}-{name}", std::process::id());
+        Sent(Segment::create(Some(&name), &Settings::default(), &layout, |_| {}).unwrap())
+    }
+
+    fn exists(path: &Path) -> bool {
+        shm::facts_of_path(path, shm::Follow::No).is_ok()
+    }
+
+    #[test]
+    fn what_is_on_its_way_stays_alive_until_it_has_arrived() {
+        let sent = segment("pin");
+        let path = sent.0.attachment().hold().path().unwrap().to_owned();
+        let bytes = pinning(|| message::encode(&(&sent, &sent))).unwrap();
+        assert_eq!(sent.0.attachment().pins().load(Acquire), 2);
+        drop(sent);
+        assert!(exists(&path));
+        assert!(!wait_for_pins(Deadline::after(Duration::from_millis(20)), &mut || true));
+        assert!(!wait_for_pins(Deadline::NEVER, &mut || false), "a dead receiver is not waited for");
+
+        let (one, two): (Sent, Sent) = message::decode(&bytes).unwrap();
+        assert_eq!(two.0.attachment().pins().load(Acquire), 0);
+        assert!(wait_for_pins(Deadline::after(Duration::from_secs(10)), &mut || true));
+        drop((one, two));
+        assert!(!exists(&path), "the pins are gone");
+
+        let gone = message::decode::<(Sent, Sent)>(&bytes).unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::Gone, "{gone}");
+        assert!(gone.to_string().contains("wire-"), "{gone}");
+    }
+
+    #[test]
+    fn a_message_that_is_not_sent_pins_nothing() {
+        let sent = segment("unsent");
+        let path = sent.0.attachment().hold().path().unwrap().to_owned();
+        let refused = pinning(|| match message::encode(&sent) {
+            Ok(_) => Err("the pipe is broken"),
+            Err(_) => Ok(()),
+        });
+        assert_eq!(refused, Err("the pipe is broken"));
+        assert_eq!(sent.0.attachment().pins().load(Acquire), 0);
+        let outside = message::encode(&sent).unwrap();
+        assert_eq!(sent.0.attachment().pins().load(Acquire), 0);
+        drop(message::decode::<Sent>(&outside).unwrap());
+        drop(sent);
+        assert!(!exists(&path));
+    }
+
+    #[test]
+    fn a_handle_on_another_object_of_the_same_number_is_gone() {
+        let sent = segment("id");
+        let mut bytes = message::encode(&sent).unwrap();
+        let id = sent.0.attachment().header().id;
+        let at = bytes.windows(16).position(|window| window == id).unwrap();
+        bytes[at] ^= 1;
+        assert_eq!(message::decode::<Sent>(&bytes).unwrap_err().kind(), ErrorKind::Gone);
+        for len in 0..bytes.len() {
+            assert_eq!(message::decode::<Sent>(&bytes[..len]).unwrap_err().kind(), ErrorKind::Decode);
+        }
+    }
+}

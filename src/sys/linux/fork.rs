@@ -73,3 +73,49 @@ pub(crate) unsafe fn unmap(memory: *mut u8, len: usize) {
     let unmapped = unsafe { munmap(memory.cast(), len) };
     debug_assert!(unmapped.is_ok(), "munmap of our own mapping failed");
 }
+
+/// Forked children for the tests of this crate.
+#[cfg(test)]
+pub(crate) mod testing {
+    /// Runs `child` in a forked process, which then ends; its pid.
+    ///
+    /// The child has no other thread, so it must not wait for one. The C library makes the heap usable.
+    pub(crate) fn start(child: impl FnOnce()) -> u32 {
+        // SAFETY: the child uses nothing that another thread of the test could have locked.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the process without running what its parent registered.
+            unsafe { libc::_exit(i32::from(ended.is_err())) };
+        }
+        u32::try_from(pid).expect("a process can be forked")
+    }
+
+    /// For a child: sleeps until it is killed.
+    pub(crate) fn sleep() {
+        loop {
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        }
+    }
+
+    /// For a child: becomes another program, which sleeps.
+    pub(crate) fn run_another_program() {
+        let (program, seconds) = (c"/bin/sleep".as_ptr(), c"60".as_ptr());
+        // SAFETY: C strings, ended by a null pointer.
+        unsafe { libc::execl(program, program, seconds, std::ptr::null::<libc::c_char>()) };
+    }
+
+    /// `kill -9` for a child that nobody has waited for.
+    pub(crate) fn kill(pid: u32) {
+        // SAFETY: takes numbers; the pid is still the child's, dead or alive.
+        unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+    }
+
+    /// Waits for the end of a child; whether it ended well.
+    pub(crate) fn wait_for(pid: u32) -> bool {
+        let mut status = 0;
+        // SAFETY: the status lives during the call.
+        unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, 0) == pid.cast_signed() && status == 0 }
+    }
+}

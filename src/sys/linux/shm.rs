@@ -36,6 +36,7 @@ pub(crate) struct Facts {
 }
 
 impl From<Stat> for Facts {
+    #[allow(clippy::useless_conversion)] // the kernel's type of `st_nlink` differs from machine to machine
     fn from(stat: Stat) -> Self {
         Self {
             inode: Inode { device: stat.st_dev, number: stat.st_ino },
@@ -118,7 +119,7 @@ pub(crate) fn reserve(file: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<
 
 /// What posix_fallocate(3) does where the file system has no `fallocate`.
 fn write_zeros(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 65536] = [0; 65536];
+    static ZEROS: [u8; 65536] = [0; 65536];
     let mut done = 0;
     while done < len {
         let step = usize::try_from(len - done).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
