@@ -30,7 +30,7 @@ impl Backoff {
     pub(crate) fn look_again(&mut self) -> bool {
         self.looks += 1;
         if self.looks <= QUICK_LOOKS {
-            pause();
+            pause(1);
         } else {
             std::thread::yield_now();
         }
@@ -38,8 +38,8 @@ impl Backoff {
     }
 }
 
-/// One tick. The length of a PAUSE instruction differs ten-fold from processor to processor.
-fn pause() {
+/// So many ticks. The length of a PAUSE instruction differs ten-fold from processor to processor.
+pub(super) fn pause(ticks: u32) {
     static PAUSES: AtomicU32 = AtomicU32::new(0);
     let pauses = match PAUSES.load(Relaxed) {
         0 => {
@@ -49,7 +49,7 @@ fn pause() {
         }
         known => known,
     };
-    (0..pauses).for_each(|_| spin_loop());
+    (0..pauses * ticks).for_each(|_| spin_loop());
 }
 
 #[cold]

@@ -76,6 +76,20 @@ impl Bell {
                 break;
             }
         }
+        self.sleep(deadline, look, || {
+            idle();
+            false
+        })
+    }
+
+    /// The second part of [`Bell::wait`]: sleeps until `look` finds something. After each sleep that
+    /// nobody ended `idle` runs, and ends the wait if it says so.
+    pub(crate) fn sleep<R>(
+        &self,
+        deadline: Deadline,
+        mut look: impl FnMut() -> Option<R>,
+        mut idle: impl FnMut() -> bool,
+    ) -> Option<R> {
         let mut slice = Duration::from_millis(1);
         loop {
             self.sleepers.fetch_add(1, SeqCst);
@@ -88,7 +102,9 @@ impl Bell {
                 return None;
             }
             if futex::wait(&self.seq, seq, deadline.within(slice)) == futex::Woken::TimedOut {
-                idle();
+                if idle() {
+                    return look();
+                }
                 slice = (slice * 2).min(LONGEST_SLICE);
             }
         }

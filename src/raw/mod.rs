@@ -15,3 +15,4 @@ pub(crate) mod semaphore;
 pub(crate) mod event;
 pub(crate) mod barrier;
 pub(crate) mod once;
+pub(crate) mod ring;

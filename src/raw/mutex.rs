@@ -9,7 +9,7 @@
 //! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
 //! `epoch` and `state` are written by the holder only.
 
-use std::{mem::offset_of, sync::atomic::Ordering::*, time::Duration};
+use std::{mem::offset_of, sync::atomic::{AtomicU32, Ordering::*}, time::Duration};
 
 use super::{
     backoff::Backoff,
@@ -39,6 +39,8 @@ const EPOCH: usize = 0;
 const OWNER_SLOT: usize = 1;
 /// Index in `data` of whether the protected value is consistent (0) or not.
 const STATE: usize = 2;
+/// Index in `data` of the first of two words that this machine leaves to others.
+const SPARE: usize = 3;
 
 const _: () = assert!(size_of::<RawMutex>() == 40 && offset_of!(Node, data) == 4);
 
@@ -374,6 +376,12 @@ impl RawMutex {
         // A cell that is in no segment is on no list, and its word is not a peer's to write.
         thread.holds(&self.node)
             || self.node.word.load(Relaxed) & TID == thread.tid() && thread.slot_of(self.address()).is_none()
+    }
+
+    /// One of two words beside the lock for whoever builds on it. Written by the holder.
+    #[inline]
+    pub(crate) fn spare(&self, which: usize) -> &AtomicU32 {
+        &self.node.data[SPARE + which]
     }
 
     /// Whether the protected value was left half-changed. Read and written by the holder.

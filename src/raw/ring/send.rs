@@ -1,0 +1,220 @@
+//! Sending: the producers' protocol.
+//!
+//! ```text
+//! lock (owner died: repair)
+//! no room: look at `head` again; still none: go to a larger ring, or unlock, wait, retry
+//! header[next] = 0; copy; header[tail] = message (Release)      the commit
+//! sent, tail; unlock; wake a consumer
+//! ```
+//!
+//! **Orderings.** The commit releases the payload and the 0 behind it to whoever acquires the header.
+//! `head` is acquired before words that were read are written again. The consumers' sleepers are
+//! looked at after the unlocking swap, a full barrier.
+
+use std::sync::atomic::Ordering::*;
+
+use super::{
+    area::{Area, copy_in, ring_units},
+    pace::{Looks, Pace},
+    position::{Header, LONGEST, Position, words_for},
+    state::RawRing,
+};
+use crate::{
+    deadline::Deadline,
+    raw::{
+        mutex::{Acquired, LockFault},
+        versioned::full_barrier_after_swap,
+    },
+};
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendFault {
+    /// As many messages or bytes wait as may.
+    Full,
+    /// Nothing more can be sent.
+    Closed,
+    /// It is larger than the largest ring.
+    TooLarge,
+    /// The ring with this number must be made first.
+    Grow(usize),
+    /// What stands in the ring cannot be true.
+    Corrupt,
+    /// The producers' lock could not be taken.
+    Lock(LockFault),
+}
+
+impl RawRing {
+    /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
+    #[inline]
+    pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+        if self.producers.lock.lock().map_err(SendFault::Lock)? == Acquired::OwnerDied {
+            self.repair_producers(area);
+        }
+        let sent = self.send_locked(area, made, bytes);
+        self.producers.lock.unlock();
+        sent?;
+        full_barrier_after_swap();
+        self.producers.message.ring_after_barrier(1);
+        Ok(())
+    }
+
+    /// Sends when there is room. `alive` is asked now and then and may end the wait.
+    pub(crate) fn send(
+        &self,
+        area: &impl Area,
+        made: u32,
+        bytes: &[u8],
+        pace: &Pace,
+        deadline: Deadline,
+        mut alive: impl FnMut() -> bool,
+    ) -> Result<(), SendFault> {
+        loop {
+            match self.try_send(area, made, bytes) {
+                Err(SendFault::Full) => {}
+                other => return other,
+            }
+            let (head, mut looks) = (self.consumers.head.load(Relaxed), Looks::new());
+            let moved = || (self.consumers.head.load(Relaxed) != head || self.is_closed()).then_some(());
+            let mut found = moved().is_some();
+            while !found && looks.again() {
+                found = moved().is_some();
+            }
+            if !found {
+                if deadline.has_passed() {
+                    return Err(SendFault::Full);
+                }
+                let mut dead = false;
+                let look = || moved();
+                let mut gone = false;
+                self.consumers.room.sleep(deadline, look, || {
+                    gone = !alive();
+                    gone
+                });
+                dead |= gone;
+                if dead {
+                    return Err(SendFault::Closed);
+                }
+            }
+            let mut seen = self.consumers.head.load(Relaxed);
+            pace.linger(|| {
+                let now = self.consumers.head.load(Relaxed);
+                std::mem::replace(&mut seen, now) != now
+            });
+        }
+    }
+
+    /// The caller holds the producers' lock.
+    #[inline]
+    fn send_locked(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+        if self.is_closed() {
+            return Err(SendFault::Closed);
+        }
+        let len = bytes.len() as u64;
+        let need = words_for(len);
+        let mut tail = Position(self.producers.tail.load(Relaxed));
+        if tail.ring() >= area.rings() {
+            return Err(SendFault::Corrupt);
+        }
+        let index = self.sent().load(Relaxed);
+        self.check_limit(index)?;
+        if tail.ring() != 0 || !self.has_room(area, tail, need) {
+            tail = self.move_on(area, made, tail, len, need)?;
+        }
+        let words = area.words(tail.ring());
+        let mask = words.len() as u64 - 1;
+        let next = tail.plus(need);
+        words[(next.word() & mask) as usize].store(0, Relaxed);
+        copy_in(words, tail.word() & mask, bytes);
+        words[(tail.word() & mask) as usize].store(Header::Message { index, len }.bits(), Release);
+        self.sent().store(index.wrapping_add(1), Relaxed);
+        self.producers.tail.store(next.0, Release);
+        Ok(())
+    }
+
+    #[inline]
+    fn check_limit(&self, sent: u32) -> Result<(), SendFault> {
+        let limit = self.rest.limit.load(Relaxed);
+        if limit == 0 || sent.wrapping_sub(self.taken_seen().load(Relaxed)) < limit {
+            return Ok(());
+        }
+        let taken = self.taken().load(Acquire);
+        self.taken_seen().store(taken, Relaxed);
+        if sent.wrapping_sub(taken) < limit { Ok(()) } else { Err(SendFault::Full) }
+    }
+
+    /// Whether `need` words and the 0 behind them fit at `tail`.
+    #[inline]
+    fn has_room(&self, area: &impl Area, tail: Position, need: u64) -> bool {
+        let units = area.words(tail.ring()).len() as u64;
+        let fits = |head: u64| {
+            let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
+            tail.word().saturating_sub(begin) + need < units
+        };
+        if fits(self.producers.head_seen.load(Relaxed)) {
+            return true;
+        }
+        let head = self.consumers.head.load(Acquire);
+        self.producers.head_seen.store(head, Relaxed);
+        fits(head)
+    }
+
+    /// Where the message goes if it does not simply go to `tail` in the first ring: the same place, a
+    /// larger ring, or back to the first one when nothing waits.
+    #[cold]
+    fn move_on(
+        &self,
+        area: &impl Area,
+        made: u32,
+        tail: Position,
+        len: u64,
+        need: u64,
+    ) -> Result<Position, SendFault> {
+        let fits = |ring: usize| need < ring_units(ring);
+        if len > LONGEST || !fits(area.rings() - 1) {
+            return Err(SendFault::TooLarge);
+        }
+        let empty = self.consumers.head.load(Acquire) == tail.0;
+        if tail.ring() != 0 && empty && fits(0) {
+            return Ok(self.enter(area, tail, 0));
+        }
+        if self.has_room(area, tail, need) {
+            return Ok(tail);
+        }
+        let Some(ring) = (tail.ring() + 1..area.rings()).find(|&ring| fits(ring)) else {
+            return Err(SendFault::Full);
+        };
+        if made & 1 << ring == 0 {
+            return Err(SendFault::Grow(ring));
+        }
+        Ok(self.enter(area, tail, ring))
+    }
+
+    /// Commits that the next message is in another ring, which is empty.
+    fn enter(&self, area: &impl Area, tail: Position, ring: usize) -> Position {
+        let next = tail.entering(ring);
+        area.words(ring)[0].store(0, Relaxed);
+        if let Some(header) = self.header_word(area, tail) {
+            header.store(Header::Continue { ring }.bits(), Release);
+        }
+        self.rest.start.store(next.0, Relaxed);
+        self.producers.tail.store(next.0, Release);
+        next
+    }
+
+    /// Goes past what a producer committed before it died. Any number of times is as good as once.
+    #[cold]
+    pub(super) fn repair_producers(&self, area: &impl Area) {
+        let tail = Position(self.producers.tail.load(Relaxed));
+        let Some(header) = self.header_word(area, tail).and_then(|word| Header::of(word.load(Acquire))) else {
+            return;
+        };
+        let Some(next) = self.after(area, tail, header) else { return };
+        match header {
+            Header::Message { index, .. } => self.sent().store(index.wrapping_add(1), Relaxed),
+            Header::Continue { .. } => self.rest.start.store(next.0, Relaxed),
+        }
+        self.producers.tail.store(next.0, Release);
+        self.producers.message.ring(1);
+    }
+}
