@@ -16,3 +16,4 @@ pub(crate) mod event;
 pub(crate) mod barrier;
 pub(crate) mod once;
 pub(crate) mod ring;
+pub(crate) mod leases;

@@ -101,7 +101,7 @@ mod tests {
 
     fn segment() -> Segment {
         let element = Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![]);
-        let layout = Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8 };
+        let layout = Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8, reserved: None };
         Segment::create(None, &Settings::default(), &layout, |_| {}).unwrap()
     }
 

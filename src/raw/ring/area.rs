@@ -65,6 +65,13 @@ pub(super) fn copy_out(words: &[AtomicU64], at: u64, bytes: &mut [u8]) {
     }
 }
 
+/// Where a message is that is not in the ring, and its length: the two words behind the header.
+pub(super) fn elsewhere(words: &[AtomicU64], at: u64) -> (u64, u64) {
+    let mask = words.len() - 1;
+    let word = |place: usize| words[(at as usize + place) & mask].load(Relaxed);
+    (word(1), word(2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ mod send;
 
 pub(crate) use area::{Area, RINGS, ring_offset, ring_units};
 pub(crate) use pace::Pace;
+pub(crate) use position::{LONGEST, Position};
 pub(crate) use receive::{ReceiveFault, Received};
 pub(crate) use send::SendFault;
 pub(crate) use state::RawRing;

@@ -42,23 +42,38 @@ impl Position {
 /// What stands before a message. 0 is nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// A message of `len` bytes, the `index`-th modulo 2^32.
-    Message { index: u32, len: u64 },
+    /// A message, the `index`-th modulo 2^32: `len` bytes of itself, or of the place where it is.
+    Message { index: u32, len: u64, kind: Kind },
     /// The next message is at the beginning of another ring.
     Continue { ring: usize },
 }
+
+/// Whether a message is in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its bytes follow the header.
+    Here,
+    /// Two words follow that say where its bytes are and how many.
+    Elsewhere,
+}
+
+/// In the upper half: the message is elsewhere.
+const ELSEWHERE: u64 = 0x8000_0000;
 
 /// Lengths + 1 stand in the upper half; from here on they mean something else.
 const CONTINUE: u64 = 0xffff_ff00;
 
 /// The longest message that a header can tell.
-pub(crate) const LONGEST: u64 = CONTINUE - 2;
+pub(crate) const LONGEST: u64 = ELSEWHERE - 2;
 
 impl Header {
     #[inline]
     pub(crate) fn bits(self) -> u64 {
         match self {
-            Self::Message { index, len } => (len + 1) << 32 | u64::from(index),
+            Self::Message { index, len, kind } => {
+                let elsewhere = if kind == Kind::Elsewhere { ELSEWHERE } else { 0 };
+                (elsewhere | (len + 1)) << 32 | u64::from(index)
+            }
             Self::Continue { ring } => (CONTINUE | ring as u64) << 32,
         }
     }
@@ -69,7 +84,11 @@ impl Header {
         match bits >> 32 {
             0 => None,
             upper @ CONTINUE.. => Some(Self::Continue { ring: (upper & 0xff) as usize }),
-            upper => Some(Self::Message { index: bits as u32, len: upper - 1 }),
+            upper => {
+                let kind = if upper & ELSEWHERE == 0 { Kind::Here } else { Kind::Elsewhere };
+                let len = (upper & !ELSEWHERE).checked_sub(1)?;
+                Some(Self::Message { index: bits as u32, len, kind })
+            }
         }
     }
 }
@@ -87,8 +106,9 @@ mod tests {
     #[test]
     fn headers_say_what_was_written() {
         for header in [
-            Header::Message { index: 0, len: 0 },
-            Header::Message { index: u32::MAX, len: LONGEST },
+            Header::Message { index: 0, len: 0, kind: Kind::Here },
+            Header::Message { index: 7, len: 16, kind: Kind::Elsewhere },
+            Header::Message { index: u32::MAX, len: LONGEST, kind: Kind::Here },
             Header::Continue { ring: 5 },
         ] {
             assert_eq!(Header::of(header.bits()), Some(header));

@@ -13,9 +13,9 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, copy_out},
+    area::{Area, copy_out, elsewhere},
     pace::{Looks, Pace},
-    position::{Header, Position},
+    position::{Header, Kind, Position},
     state::RawRing,
 };
 use crate::{
@@ -46,17 +46,19 @@ pub(crate) struct Received {
     pub(crate) position: Position,
     after: Position,
     index: u32,
+    /// Where its bytes are, and how many, if they are not in the ring.
+    pub(crate) elsewhere: Option<(u64, u64)>,
 }
 
 impl RawRing {
-    /// Takes the first message if one waits. `prepare` makes room for its length, `keep` is given the
-    /// message before it counts as taken and may refuse it.
+    /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
+    /// what is elsewhere, and may refuse.
     #[inline]
     pub(crate) fn try_receive(
         &self,
         area: &impl Area,
         bytes: &mut Vec<u8>,
-        keep: impl FnOnce(&Received, &[u8]) -> bool,
+        keep: impl FnOnce(&Received, &mut Vec<u8>) -> bool,
     ) -> Result<bool, ReceiveFault> {
         if self.consumers.lock.lock().map_err(ReceiveFault::Lock)? == Acquired::OwnerDied {
             self.repair_consumers(area);
@@ -66,6 +68,9 @@ impl RawRing {
         if let (Ok(received), true) = (&received, kept) {
             self.taken().store(received.index.wrapping_add(1), Relaxed);
             self.consumers.head.store(received.after.0, Release);
+            if let Some((begin, len)) = received.elsewhere {
+                self.rest.elsewhere_head.store(begin.saturating_add(len), Release);
+            }
         }
         self.consumers.lock.unlock();
         received?;
@@ -147,12 +152,14 @@ impl RawRing {
                     self.consumers.head.store(after.0, Release);
                     head = after;
                 }
-                Header::Message { index, len } => {
+                Header::Message { index, len, kind } => {
                     word.store(bits, Relaxed);
-                    bytes.resize(len as usize, 0);
                     let words = area.words(head.ring());
-                    copy_out(words, head.word() & (words.len() as u64 - 1), bytes);
-                    return Ok(Received { position: head, after, index });
+                    let at = head.word() & (words.len() as u64 - 1);
+                    let elsewhere = (kind == Kind::Elsewhere).then(|| elsewhere(words, at));
+                    bytes.resize(if elsewhere.is_some() { 0 } else { len as usize }, 0);
+                    copy_out(words, at, bytes);
+                    return Ok(Received { position: head, after, index, elsewhere });
                 }
             }
         }
@@ -166,6 +173,11 @@ impl RawRing {
         if let Some(Header::Message { index, .. }) = self.peek(area, head) {
             self.taken().store(index, Relaxed);
         }
+    }
+
+    /// Up to where messages that are not in the rings were taken, and given back.
+    pub(crate) fn taken_elsewhere(&self) -> u64 {
+        self.rest.elsewhere_head.load(Acquire)
     }
 
     /// Whether the message that stood at `position` was taken.

@@ -14,9 +14,9 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, copy_in, ring_units},
+    area::{Area, copy_in, elsewhere, ring_units},
     pace::{Looks, Pace},
-    position::{Header, LONGEST, Position, words_for},
+    position::{Header, Kind, LONGEST, Position, words_for},
     state::RawRing,
 };
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) enum SendFault {
     TooLarge,
     /// The ring with this number must be made first.
     Grow(usize),
+    /// It could not be written elsewhere.
+    NotWritten,
     /// What stands in the ring cannot be true.
     Corrupt,
     /// The producers' lock could not be taken.
@@ -48,10 +50,42 @@ impl RawRing {
     /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
     #[inline]
     pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+        self.locked(area, || self.send_locked(area, made, bytes, Kind::Here))
+    }
+
+    /// Sends a message that is too large for the rings: `write` puts it elsewhere, from the given
+    /// offset on, and only then the message that says where is committed. At most `most` bytes wait
+    /// there, or one message.
+    pub(crate) fn try_send_elsewhere(
+        &self,
+        area: &impl Area,
+        made: u32,
+        len: u64,
+        most: u64,
+        write: impl FnOnce(u64) -> bool,
+    ) -> Result<(), SendFault> {
+        self.locked(area, || {
+            let begin = self.rest.elsewhere_tail.load(Relaxed);
+            let waiting = begin.saturating_sub(self.rest.elsewhere_head.load(Acquire));
+            if waiting != 0 && waiting.saturating_add(len) > most {
+                return Err(SendFault::Full);
+            }
+            self.check_limit(self.sent().load(Relaxed))?;
+            if !write(begin) {
+                return Err(SendFault::NotWritten);
+            }
+            let place = [begin.to_ne_bytes(), len.to_ne_bytes()].concat();
+            self.send_locked(area, made, &place, Kind::Elsewhere)?;
+            self.rest.elsewhere_tail.store(begin.saturating_add(len), Release);
+            Ok(())
+        })
+    }
+
+    fn locked(&self, area: &impl Area, send: impl FnOnce() -> Result<(), SendFault>) -> Result<(), SendFault> {
         if self.producers.lock.lock().map_err(SendFault::Lock)? == Acquired::OwnerDied {
             self.repair_producers(area);
         }
-        let sent = self.send_locked(area, made, bytes);
+        let sent = send();
         self.producers.lock.unlock();
         sent?;
         full_barrier_after_swap();
@@ -59,18 +93,17 @@ impl RawRing {
         Ok(())
     }
 
-    /// Sends when there is room. `alive` is asked now and then and may end the wait.
+    /// Repeats `attempt`, one of the two above, until there is room. `alive` is asked now and then and
+    /// may end the wait.
     pub(crate) fn send(
         &self,
-        area: &impl Area,
-        made: u32,
-        bytes: &[u8],
+        mut attempt: impl FnMut() -> Result<(), SendFault>,
         pace: &Pace,
         deadline: Deadline,
         mut alive: impl FnMut() -> bool,
     ) -> Result<(), SendFault> {
         loop {
-            match self.try_send(area, made, bytes) {
+            match attempt() {
                 Err(SendFault::Full) => {}
                 other => return other,
             }
@@ -84,15 +117,12 @@ impl RawRing {
                 if deadline.has_passed() {
                     return Err(SendFault::Full);
                 }
-                let mut dead = false;
-                let look = || moved();
                 let mut gone = false;
-                self.consumers.room.sleep(deadline, look, || {
+                self.consumers.room.sleep(deadline, moved, || {
                     gone = !alive();
                     gone
                 });
-                dead |= gone;
-                if dead {
+                if gone {
                     return Err(SendFault::Closed);
                 }
             }
@@ -106,7 +136,7 @@ impl RawRing {
 
     /// The caller holds the producers' lock.
     #[inline]
-    fn send_locked(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+    fn send_locked(&self, area: &impl Area, made: u32, bytes: &[u8], kind: Kind) -> Result<(), SendFault> {
         if self.is_closed() {
             return Err(SendFault::Closed);
         }
@@ -126,7 +156,7 @@ impl RawRing {
         let next = tail.plus(need);
         words[(next.word() & mask) as usize].store(0, Relaxed);
         copy_in(words, tail.word() & mask, bytes);
-        words[(tail.word() & mask) as usize].store(Header::Message { index, len }.bits(), Release);
+        words[(tail.word() & mask) as usize].store(Header::Message { index, len, kind }.bits(), Release);
         self.sent().store(index.wrapping_add(1), Relaxed);
         self.producers.tail.store(next.0, Release);
         Ok(())
@@ -211,7 +241,14 @@ impl RawRing {
         };
         let Some(next) = self.after(area, tail, header) else { return };
         match header {
-            Header::Message { index, .. } => self.sent().store(index.wrapping_add(1), Relaxed),
+            Header::Message { index, kind, .. } => {
+                self.sent().store(index.wrapping_add(1), Relaxed);
+                if kind == Kind::Elsewhere {
+                    let words = area.words(tail.ring());
+                    let (begin, len) = elsewhere(words, tail.word() & (words.len() as u64 - 1));
+                    self.rest.elsewhere_tail.store(begin.saturating_add(len), Relaxed);
+                }
+            }
             Header::Continue { .. } => self.rest.start.store(next.0, Relaxed),
         }
         self.producers.tail.store(next.0, Release);

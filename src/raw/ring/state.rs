@@ -9,6 +9,8 @@
 //! | `head` | consumers, under their lock, last | before: nothing taken; after: taken |
 //! | `taken` | consumers, before `head` | set from the header at `head` by `repair` |
 //! | `closed` | anybody, once | – |
+//! | `elsewhere_tail` | producers, after the commit | set from the committed message by `repair` |
+//! | `elsewhere_head` | consumers, after `head` | the next consumer of such a message gives back from here on |
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -49,7 +51,10 @@ pub(super) struct Rest {
     /// How many messages there may be; 0: as many as there is memory for.
     pub(super) limit: AtomicU32,
     pub(super) closed: AtomicU32,
-    _reserved: [u64; 6],
+    /// Where the next message that is too large for the rings goes, and up to where such were taken.
+    pub(super) elsewhere_tail: AtomicU64,
+    pub(super) elsewhere_head: AtomicU64,
+    _reserved: [u64; 4],
 }
 
 /// A ring. All zeroes is an empty one without a limit.
@@ -77,7 +82,9 @@ impl RawRing {
                 start: position(),
                 limit: AtomicU32::new(limit),
                 closed: AtomicU32::new(0),
-                _reserved: [0; 6],
+                elsewhere_tail: position(),
+                elsewhere_head: position(),
+                _reserved: [0; 4],
             },
             consumers: Consumers { lock: RawMutex::new(), head: position(), _reserved: 0, room: Bell::new() },
         }
