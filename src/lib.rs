@@ -76,6 +76,7 @@ mod shared;
 mod atomic;
 mod value;
 mod array;
+mod queue;
 mod process;
 
 #[doc(no_inline)]

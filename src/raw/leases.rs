@@ -159,6 +159,12 @@ impl RawLeases {
         self.leases.iter().filter(unfinished).count()
     }
 
+    /// As [`RawLeases::unfinished`], without those of the calling thread.
+    pub(crate) fn unfinished_by_others(&self, ring: &RawRing) -> usize {
+        let mine = |lease: &&Lease| lease.state.load(Relaxed) == LEASED && lease.owner.is_mine();
+        self.unfinished(ring).saturating_sub(self.leases.iter().filter(mine).count())
+    }
+
     /// Whether a message waits that somebody did not finish.
     pub(crate) fn has_returned(&self, ring: &RawRing) -> bool {
         self.leases.iter().any(|lease| {

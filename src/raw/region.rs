@@ -18,6 +18,9 @@ pub(crate) trait Peers: Send + Sync {
     /// Runs `steal` while nobody else of this segment recovers; false if somebody else does.
     fn recover(&self, steal: &mut dyn FnMut()) -> bool;
 
+    /// Whether the process that has attachment `slot` lives.
+    fn slot_is_alive(&self, slot: u32) -> bool;
+
     /// Attaches a forked child for itself, once; the slot it has.
     fn after_fork(&self) -> u32;
 }

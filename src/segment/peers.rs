@@ -49,6 +49,11 @@ impl Peers for Attachment {
         alone
     }
 
+    fn slot_is_alive(&self, slot: u32) -> bool {
+        let Some(process) = rows::read(self.mapping(), slot) else { return false };
+        slot == self.slot() || !self.slot_is_free(slot) && process.exists()
+    }
+
     fn after_fork(&self) -> u32 {
         self.slot()
     }

@@ -81,16 +81,18 @@ impl RawRing {
         Ok(kept)
     }
 
-    /// Waits until a message may be there; false when the deadline passes first. `idle` is asked now
-    /// and then, and ends the wait with true.
+    /// Waits until a message may be there, `also` says yes, or it is closed where it was not (`closed`);
+    /// false when the deadline passes first. `idle` is asked now and then, and ends the wait with true.
     pub(crate) fn wait_for_message(
         &self,
         area: &impl Area,
         pace: &Pace,
         deadline: Deadline,
+        also: impl Fn() -> bool,
         mut idle: impl FnMut() -> bool,
+        closed: bool,
     ) -> bool {
-        let look = || (self.has_message(area) || self.is_closed()).then_some(());
+        let look = || (self.has_message(area) || also() || self.is_closed() != closed).then_some(());
         if look().is_some() {
             return true;
         }

@@ -18,7 +18,10 @@ use super::{
     area::Area,
     position::{Header, Position, words_for},
 };
-use crate::raw::{bell::Bell, mutex::RawMutex};
+use crate::{
+    deadline::Deadline,
+    raw::{bell::Bell, mutex::RawMutex},
+};
 
 /// What producers write: one cache line.
 #[repr(C, align(64))]
@@ -124,6 +127,23 @@ impl RawRing {
         self.rest.closed.store(1, Release);
         self.producers.message.ring(crate::sys::futex::ALL);
         self.consumers.room.ring(crate::sys::futex::ALL);
+    }
+
+    /// Wakes a receiver for something that did not come through the ring.
+    pub(crate) fn ring_receivers(&self) {
+        self.producers.message.ring(1);
+        self.consumers.room.ring(crate::sys::futex::ALL);
+    }
+
+    /// Sleeps until `look` finds something; it is asked when messages are taken or done, and now and
+    /// then. False when the deadline passes first.
+    pub(crate) fn wait_for_room(
+        &self,
+        deadline: Deadline,
+        look: impl FnMut() -> Option<()>,
+        idle: impl FnMut(),
+    ) -> bool {
+        self.consumers.room.wait(deadline, look, idle).is_some()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
