@@ -12,6 +12,9 @@ impl Deadline {
     /// Later than every other deadline.
     pub(crate) const NEVER: Self = Self(None);
 
+    /// Passed already: for attempts that do not wait.
+    pub(crate) const NOW: Self = Self(Some(Duration::ZERO));
+
     /// `timeout` from now; a timeout past the end of time is [`Deadline::NEVER`].
     pub(crate) fn after(timeout: Duration) -> Self {
         let end = now().checked_add(timeout);

@@ -91,6 +91,10 @@ pub use crate::{
     message::Message,
     plain::Plain,
     process::{Exit, Process, ProcessError, init, spawn},
+    queue::{
+        Lease, Messages, Queue, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
+        TrySendError,
+    },
     segment::{Options, SegmentInfo, catalog},
     shareable::{Field, Shareable},
     shared::Shared,

@@ -42,6 +42,16 @@ use std::sync::atomic::{
 /// assert_eq!(progress.best.get(), [0.5, 2.0]);
 /// # Ok(()) }
 /// ```
+///
+/// A `bool` in place does not compile: another process may write a byte that is none.
+///
+/// ```compile_fail,E0277
+/// #[derive(commons::Shareable)]
+/// #[repr(C)]
+/// struct Progress {
+///     finished: bool,
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used in place in shared memory",
     label = "is not `Shareable`",

@@ -28,6 +28,13 @@ use crate::{
 /// assert_eq!(lanes.clone()[2].load(Relaxed), 7);
 /// # Ok(()) }
 /// ```
+///
+/// A plain number does not compile, since `&T` is handed out while others write:
+///
+/// ```compile_fail,E0277
+/// let hits = commons::Shared::new(0u64)?;
+/// # Ok::<(), commons::Error>(())
+/// ```
 pub struct Shared<T: Shareable> {
     placed: Placed<T>,
 }

@@ -38,6 +38,20 @@ use crate::{
 /// assert_eq!(best.get(), 4.0);
 /// # Ok(()) }
 /// ```
+///
+/// An address means nothing in another process, so what holds one does not compile: a reference,
+///
+/// ```compile_fail,E0277
+/// let text = commons::Value::new("abc")?;
+/// # Ok::<(), commons::Error>(())
+/// ```
+///
+/// or what has its bytes on the heap.
+///
+/// ```compile_fail,E0277
+/// let text = commons::Value::new(String::from("abc"))?;
+/// # Ok::<(), commons::Error>(())
+/// ```
 #[doc(alias("RawValue", "Synchronized"))]
 pub struct Value<T: Plain + Send> {
     cell: Placed<Versioned<T>>,
@@ -371,6 +385,13 @@ impl<'de, T: Plain + Send> Deserialize<'de> for Value<T> {
 /// It stays on its thread, since it is a thread that the kernel knows as the owner. A guard that is
 /// leaked (`mem::forget`) writes nothing and keeps others from changing the value until its
 /// thread ends.
+///
+/// ```compile_fail,E0277
+/// let value = commons::Value::new(1u8)?;
+/// let guard = value.lock();
+/// std::thread::scope(|scope| scope.spawn(move || drop(guard)).join().unwrap());
+/// # Ok::<(), commons::Error>(())
+/// ```
 #[must_use = "the value is written back at once if the guard is not kept"]
 pub struct ValueGuard<'a, T: Plain + Send> {
     guard: VersionedGuard<'a, T>,

@@ -1,6 +1,6 @@
 //! Processes that run functions: results, handles, signals.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commons::{Exit, Message, Process, ProcessError};
 
@@ -129,4 +129,30 @@ fn a_handle_prints_its_process() {
     process.kill().unwrap();
     process.wait_timeout(LONG).unwrap();
     assert!(format!("{process:?}").contains("Signal(9)"));
+}
+
+#[test]
+fn waiting_before_joining_loses_nothing() {
+    let make = |()| commons::Value::new(7u64).unwrap();
+    for wait in [
+        |process: &Process<_>| assert_eq!(process.wait().unwrap(), Exit::Code(0)),
+        |process: &Process<_>| assert!(process.wait_timeout(LONG).unwrap().is_some()),
+        |process: &Process<_>| {
+            while !process.is_finished() {
+                std::thread::yield_now();
+            }
+        },
+        |process: &Process<_>| {
+            while process.exit().is_none() {
+                std::thread::yield_now();
+            }
+        },
+    ] {
+        // The worker keeps the value for the one who waits, for some seconds and not for ever.
+        let start = Instant::now();
+        let process: Process<commons::Value<u64>> = commons::spawn((), make).unwrap();
+        wait(&process);
+        assert_eq!(process.join().unwrap().get(), 7);
+        assert!(start.elapsed() < Duration::from_secs(9), "it waited for its result to be taken");
+    }
 }

@@ -19,6 +19,7 @@ use commons::{Atomic, AtomicArray, ErrorKind, Shared, catalog};
 fn role() {
     common::play(&[
         ("holder", holder),
+        ("exits", exits),
         ("leaker", leaker),
         ("receiver", receiver),
         ("leftovers", leftovers),
@@ -145,6 +146,10 @@ fn leftovers() {
 
 #[test]
 fn a_handle_in_a_static_goes_at_exit() {
+    Directory::new("exits").run("exits");
+}
+
+fn exits() {
     for (how, stays) in [("return", false), ("exit", false), ("panic", false), ("abort", true)] {
         let name = unique(how);
         let mut leaker = Peer::new("leaker", &[("NAME", &name), ("HOW", how)]);

@@ -30,9 +30,18 @@ impl<T: Pod + Send + Sync> Array<T> {
     /// claim of a process that dies; what that process wrote until then stays. At most 64 claims
     /// of one array exist at a time; a further one waits.
     ///
+    /// Elements are [`Pod`], since what another process scribbles over a slice must still be values.
+    /// A `bool` is not, so arrays of it have `get`, `set`, `read` and `write` only:
+    ///
+    /// ```compile_fail,E0599
+    /// let flags = commons::Array::<bool>::new(8)?;
+    /// let claim = flags.claim(..)?;
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the range reaches behind the end, [`ErrorKind::WouldDeadlock`] if
-    /// the calling thread has some of it claimed already.
+    /// the calling thread has some of it claimed already, or holds all 64 claims.
     ///
     /// # Examples
     /// ```
@@ -220,12 +229,23 @@ impl<T: Plain + Send> Drop for Part<'_, T> {
 }
 
 /// A range of an [`Array`] that nobody else uses: a `&mut [T]` in shared memory.
+///
+/// It stays on its thread, since it is a thread that the kernel knows as the owner; the slice in it
+/// may be used by others meanwhile.
+///
+/// ```compile_fail,E0277
+/// let array = commons::Array::<u64>::new(8)?;
+/// let claim = array.claim(..)?;
+/// std::thread::scope(|scope| scope.spawn(move || drop(claim)).join().unwrap());
+/// # Ok::<(), commons::Error>(())
+/// ```
 #[must_use = "the claim ends at once if this is not kept"]
 pub struct Claim<'a, T: Pod + Send + Sync> {
     part: Part<'a, T>,
 }
 
-/// A range of an [`Array`] that nobody writes: a `&[T]` in shared memory.
+/// A range of an [`Array`] that nobody writes: a `&[T]` in shared memory. It stays on its thread, as
+/// a [`Claim`] does.
 #[must_use = "the range is released at once if this is not kept"]
 pub struct Share<'a, T: Pod + Send + Sync> {
     part: Part<'a, T>,

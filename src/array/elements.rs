@@ -287,11 +287,9 @@ fn must<R>(entered: Result<R, LockFault>) -> R {
 
 pub(super) fn claim_sentence(fault: LockFault) -> String {
     match fault {
-        LockFault::OwnLock => {
-            "this thread has claimed some of these elements itself and would wait for itself: use \
-                               the claim, or drop it first"
-                .to_owned()
-        }
+        LockFault::OwnLock => "this thread would wait for itself: it has claimed some of these elements, holds all \
+                               64 claims of the array, or is inside its `update`; use the claim, or drop it first"
+            .to_owned(),
         LockFault::Held | LockFault::TimedOut => {
             "another thread or process has claimed some of these elements and did not release them in time"
                 .to_owned()

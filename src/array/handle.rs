@@ -195,8 +195,8 @@ impl<T: Plain + Send> Array<T> {
     /// How many elements there are in each dimension; they lie in memory with the last one
     /// contiguous.
     pub fn shape(&self) -> Vec<usize> {
-        // Each is at most the element count, which fits; but for an empty array, where it says nothing.
-        self.segment.shape().iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect()
+        // 64 bits both, which a segment's header says and its opener checks.
+        self.segment.shape().iter().map(|&side| side as usize).collect()
     }
 
     /// `parts` disjoint ranges that cover the array, in order, none longer than another by more than

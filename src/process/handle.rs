@@ -1,6 +1,11 @@
 //! `Process<R>`: the handle of a process that runs a function.
 
-use std::{fmt, io, marker::PhantomData, os::fd::BorrowedFd, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    os::fd::BorrowedFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     deadline::Deadline,
@@ -33,12 +38,16 @@ use crate::{
 /// ```
 pub struct Process<R> {
     started: Arc<Started>,
-    result: PhantomData<fn() -> R>,
+    /// What came of it, from the first look after it was told.
+    outcome: Mutex<Option<Outcome<R>>>,
+    read: fn(&Started) -> Option<Outcome<R>>,
 }
+
+type Outcome<R> = Result<R, ProcessError>;
 
 impl<R: Message> Process<R> {
     pub(super) fn new(started: Arc<Started>) -> Self {
-        Self { started, result: PhantomData }
+        Self { started, outcome: Mutex::new(None), read: read_outcome }
     }
 
     /// Waits until the process ends, and returns what its function returned.
@@ -68,14 +77,14 @@ impl<R: Message> Process<R> {
         if !self.started.is_ours() {
             return Err(ProcessError::Unknown { id, reason: NOT_OURS.into() });
         }
-        self.started.wait_for_outcome();
-        // Read while the worker still lives: it waits until what the result refers to is taken.
-        let outcome = self.outcome();
+        self.started.wait_for_outcome(Deadline::NEVER);
+        self.take_outcome();
         let end = loop {
             if let Some(end) = self.started.wait_for_end(Deadline::NEVER) {
                 break end;
             }
         };
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (outcome, end) {
             (Some(outcome), _) => outcome,
             (None, &Ok(exit)) if self.started.took_over() || exit.came_from_outside() => {
@@ -85,29 +94,30 @@ impl<R: Message> Process<R> {
             (None, Err(reason)) => Err(ProcessError::Unknown { id, reason: reason.clone() }),
         }
     }
+}
 
-    fn outcome(&self) -> Option<Result<R, ProcessError>> {
-        let id = self.started.id;
-        let decode = |reason: String| ProcessError::Decode { id, reason };
-        let kind = self.started.call.kind()?;
-        let bytes = match self.started.call.outcome() {
-            Ok(bytes) => bytes,
-            Err(error) => return Some(Err(decode(format!("the outcome is damaged: {error}")))),
-        };
-        let sentence = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(match kind {
-            Kind::Returned => message::decode(&bytes).map_err(|error| decode(error.to_string())),
-            Kind::Panicked => Err(match message::decode(&bytes) {
-                Ok(Report { message, location, backtrace }) => {
-                    ProcessError::Panicked { id, message, location, backtrace }
-                }
-                Err(error) => decode(error.to_string()),
-            }),
-            Kind::Decode => Err(decode(sentence(&bytes))),
-            Kind::Encode => Err(ProcessError::Encode { id, reason: sentence(&bytes) }),
-            Kind::Refused => Err(ProcessError::Refused { id, reason: sentence(&bytes) }),
-        })
-    }
+/// What the process told, if it has.
+fn read_outcome<R: Message>(started: &Started) -> Option<Outcome<R>> {
+    let id = started.id;
+    let decode = |reason: String| ProcessError::Decode { id, reason };
+    let kind = started.call.kind()?;
+    let bytes = match started.call.outcome() {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(Err(decode(format!("the outcome is damaged: {error}")))),
+    };
+    let sentence = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some(match kind {
+        Kind::Returned => message::decode(&bytes).map_err(|error| decode(error.to_string())),
+        Kind::Panicked => Err(match message::decode(&bytes) {
+            Ok(Report { message, location, backtrace }) => {
+                ProcessError::Panicked { id, message, location, backtrace }
+            }
+            Err(error) => decode(error.to_string()),
+        }),
+        Kind::Decode => Err(decode(sentence(&bytes))),
+        Kind::Encode => Err(ProcessError::Encode { id, reason: sentence(&bytes) }),
+        Kind::Refused => Err(ProcessError::Refused { id, reason: sentence(&bytes) }),
+    })
 }
 
 impl<R> Process<R> {
@@ -144,6 +154,7 @@ impl<R> Process<R> {
     /// ```
     #[doc(alias = "is_alive")]
     pub fn is_finished(&self) -> bool {
+        self.take_outcome();
         self.started.end().is_some()
     }
 
@@ -161,6 +172,7 @@ impl<R> Process<R> {
     /// ```
     #[doc(alias = "exitcode")]
     pub fn exit(&self) -> Option<Exit> {
+        self.take_outcome();
         self.started.end()?.as_ref().ok().copied()
     }
 
@@ -215,10 +227,20 @@ impl<R> Process<R> {
         if !self.started.is_ours() {
             return Err(unknown(NOT_OURS));
         }
+        self.started.wait_for_outcome(deadline);
+        self.take_outcome();
         match self.started.wait_for_end(deadline) {
             None => Ok(None),
             Some(End::Ok(exit)) => Ok(Some(*exit)),
             Some(End::Err(reason)) => Err(unknown(reason)),
+        }
+    }
+
+    /// Reads what it told while it still lives: it waits until what its result refers to is taken.
+    fn take_outcome(&self) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.is_none() && self.started.is_ours() {
+            *outcome = (self.read)(&self.started);
         }
     }
 

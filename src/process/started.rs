@@ -100,10 +100,10 @@ impl Started {
         self.sleep_until(deadline, || self.end())
     }
 
-    /// Sleeps until its outcome is there or it has ended.
-    pub(super) fn wait_for_outcome(&self) {
+    /// Sleeps until its outcome is there, it has ended, or the deadline passes.
+    pub(super) fn wait_for_outcome(&self, deadline: Deadline) {
         let ready = || self.call.state().load(Acquire) & READY != 0;
-        self.sleep_until(Deadline::NEVER, || (ready() || self.end().is_some()).then_some(()));
+        self.sleep_until(deadline, || (ready() || self.end().is_some()).then_some(()));
     }
 
     fn sleep_until<T>(&self, deadline: Deadline, look: impl Fn() -> Option<T>) -> Option<T> {

@@ -16,9 +16,9 @@ use crate::{
     raw::{
         leases::Held,
         mutex::LockFault,
-        ring::{LONGEST, Pace, Received, ReceiveFault, SendFault},
+        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault},
     },
-    segment::{Element, Kind, QueueSettings, Segment, Settings},
+    segment::{Element, Expected, Kind, QueueSettings, Segment, Settings},
 };
 
 /// Messages that wait elsewhere lie behind the places of leases.
@@ -63,6 +63,10 @@ impl Core {
 
     pub(crate) fn of(segment: Segment) -> Result<Self> {
         Memory::of(segment).map(Self::over)
+    }
+
+    pub(crate) fn expected(kind: Kind, element: Element) -> Expected {
+        super::memory::expected(kind, element)
     }
 
     fn over(memory: Memory) -> Self {
@@ -373,7 +377,8 @@ fn refused(fault: SendFault) -> Fault {
 }
 
 fn corrupt() -> Error {
-    let message = "expected a message in the queue and found bytes that are none: another process has overwritten it";
+    let message =
+        "expected a message in the queue and found bytes that are none: another process has overwritten it";
     Error::new(ErrorKind::Corrupt, message)
 }
 

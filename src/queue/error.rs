@@ -5,7 +5,8 @@ use std::fmt;
 use crate::error::{Error, ErrorKind};
 
 const CLOSED: &str = "the queue is closed";
-const DISCONNECTED: &str = "nobody is left on the other side: its last handle is gone, or its processes ended";
+const DISCONNECTED: &str =
+    "nobody is left on the other side: its last handle is gone, or its processes ended";
 
 macro_rules! errors {
     ($(#[doc = $doc:literal] $name:ident { $($(#[doc = $vdoc:literal])* $variant:ident $(($inner:ty))? => $kind:ident, $text:expr;)* })*) => {$(

@@ -128,13 +128,18 @@ fn payload_len(rings: u64) -> Option<u64> {
     Some(WORDS + ring_offset(rings) * 8)
 }
 
-fn expected(kind: Kind, element: Element) -> Expected {
+pub(super) fn expected(kind: Kind, element: Element) -> Expected {
     let payload_align = align_of::<QueueHead>() as u64;
     Expected { kind, element, shape: None, payload_len, payload_align }
 }
 
 /// What a new queue is, and what makes it one.
-fn birth(queue: &QueueSettings, kind: Kind, element: Element, limit: u32) -> (Layout, impl FnOnce(*mut u8) + use<>) {
+fn birth(
+    queue: &QueueSettings,
+    kind: Kind,
+    element: Element,
+    limit: u32,
+) -> (Layout, impl FnOnce(*mut u8) + use<>) {
     let rings = rings_for(queue.bytes);
     let layout = Layout {
         kind,

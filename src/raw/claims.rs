@@ -91,7 +91,10 @@ impl RawClaims {
             self.leave();
             match taken? {
                 Some(index) => return Ok(index),
-                // All 64 are held: any that ends makes room.
+                // All 64 are held: any that ends makes room, if it is not for the caller to end it.
+                None if self.claims.iter().all(|claim| claim.owner.is_mine()) => {
+                    return Err(LockFault::OwnLock);
+                }
                 None => self.wait_for(0, &mut slice, deadline)?,
             }
         }
@@ -178,7 +181,9 @@ impl RawClaims {
                 self.used.fetch_and(!(1 << index), Relaxed);
                 continue;
             }
-            let overlaps = claim.start.load(Relaxed) < range.end && range.start < claim.end.load(Relaxed);
+            // An empty range has no element that anybody could want.
+            let start = range.start.max(claim.start.load(Relaxed));
+            let overlaps = start < range.end.min(claim.end.load(Relaxed));
             if overlaps && (mode == Mode::Exclusive || claim.exclusive.load(Relaxed) != 0) {
                 let own = claim.owner.is_mine();
                 return Some(if own { Obstacle::Own } else { Obstacle::Other(index) });

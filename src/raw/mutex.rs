@@ -9,7 +9,11 @@
 //! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
 //! `epoch` and `state` are written by the holder only.
 
-use std::{mem::offset_of, sync::atomic::{AtomicU32, Ordering::*}, time::Duration};
+use std::{
+    mem::offset_of,
+    sync::atomic::{AtomicU32, Ordering::*},
+    time::Duration,
+};
 
 use super::{
     backoff::Backoff,

@@ -127,7 +127,8 @@ fn make(
         Some(path) => Error::os(format_args!("cannot make {} for {label}", path.display()), error),
         None => os("make the file of", error),
     })?;
-    let now = layout.reserved.map_or(len, |reserved| header.payload_offset + reserved.min(header.payload_len));
+    let now =
+        layout.reserved.map_or(len, |reserved| header.payload_offset + reserved.min(header.payload_len));
     reserve(hold.file(), 0, now, &label)?;
     if now < len {
         shm::set_len(hold.file(), len).map_err(|error| os("make room for", error))?;

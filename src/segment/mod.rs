@@ -38,11 +38,11 @@ mod growth;
 mod options;
 
 pub(crate) use self::{
-    options::QueueSettings,
     catalog::sweep,
     fingerprint::Element,
     kind::Kind,
     layout::{Expected, Layout, Settings},
+    options::QueueSettings,
     table::{Segment, leave_all},
     wire::{pinning, wait_for_pins},
 };

@@ -14,21 +14,20 @@ use crate::{
     raw::region::Peers,
     sys::{
         filelock::{self, Others},
-        fork, identity,
+        fork,
+        identity::{self, ProcessId},
     },
 };
 
 impl Peers for Attachment {
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool {
         let own_slot = self.slot();
-        let Some(owner) = rows::read(self.mapping(), slot) else { return self.has_no_thread(tid) };
-        if !identity::thread_exists(owner.pid, tid) {
-            return true;
+        match rows::read(self.mapping(), slot).filter(|&owner| may_have_thread(owner, tid)) {
+            Some(owner) => slot != own_slot && self.slot_is_free(slot) && self.is_done(owner.pid, tid),
+            // An owner writes its slot after its id. One that is stopped in between shows the slot of
+            // the last owner, so a slot that does not fit proves nothing: ask about the thread itself.
+            None => self.has_no_thread(tid),
         }
-        if identity::start_time(owner.pid).is_ok_and(|start| start != owner.start) {
-            return true;
-        }
-        slot != own_slot && self.slot_is_free(slot) && self.is_done(owner.pid, tid)
     }
 
     fn recover(&self, steal: &mut dyn FnMut()) -> bool {
@@ -60,7 +59,7 @@ impl Peers for Attachment {
 }
 
 impl Attachment {
-    /// Whether no process that uses this segment has a thread `tid`, where no row says which it was.
+    /// Whether no process that uses this segment has a thread `tid`, where no row tells which it was.
     fn has_no_thread(&self, tid: u32) -> bool {
         if identity::thread_is_nowhere(tid) {
             return true;
@@ -76,18 +75,24 @@ impl Attachment {
     /// Whether the thread has ended, or its process has this segment no more (it ran another program).
     fn is_done(&self, pid: u32, tid: u32) -> bool {
         identity::thread_is_zombie(pid, tid)
-            || (self.is_mapped_by(pid) == Some(false) && self.maps_can_tell())
+            || (self.is_mapped_by(pid, tid) == Some(false) && self.maps_can_tell())
     }
 
-    fn is_mapped_by(&self, pid: u32) -> Option<bool> {
+    fn is_mapped_by(&self, pid: u32, tid: u32) -> Option<bool> {
         let inode = self.hold().inode();
-        identity::maps_file(pid, inode.device, inode.number)
+        identity::maps_file(pid, tid, inode.device, inode.number)
     }
 
     /// Some file systems show another device in `maps` than in `stat`; then not even we seem to have it.
     fn maps_can_tell(&self) -> bool {
-        self.is_mapped_by(identity::current_pid()) == Some(true)
+        self.is_mapped_by(identity::current_pid(), identity::current_tid().get()) == Some(true)
     }
+}
+
+/// Whether `tid` can be a thread of the process that a row names: both exist, and it is no namesake.
+fn may_have_thread(owner: ProcessId, tid: u32) -> bool {
+    identity::thread_exists(owner.pid, tid)
+        && identity::start_time(owner.pid).map_or(true, |start| start == owner.start)
 }
 
 #[cfg(test)]
@@ -106,23 +111,32 @@ mod tests {
 
     fn segment() -> Segment {
         let element = Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![]);
-        let layout = Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8, reserved: None };
+        let layout = Layout {
+            kind: Kind::Value,
+            element,
+            shape: vec![],
+            payload_len: 8,
+            payload_align: 8,
+            reserved: None,
+        };
         Segment::create(None, &Settings::default(), &layout, |_| {}).unwrap()
     }
 
     /// A forked child that attaches and then runs `child`; its pid and slot.
     fn attached(segment: &Segment, child: fn()) -> (u32, u32) {
-        let before = segment.info().attached.len();
         let pid = testing::start(|| {
             let _ = segment.attachment().slot();
             child();
         });
-        while segment.info().attached.len() == before {
-            thread::yield_now();
-        }
+        // The row stays when the child is gone; its lock may be gone before we look.
         let of_child =
             |slot: &u32| rows::read(segment.attachment().mapping(), *slot).is_some_and(|p| p.pid == pid);
-        (pid, (0..rows::ROWS).find(of_child).unwrap())
+        loop {
+            match (0..rows::ROWS).find(of_child) {
+                Some(slot) => return (pid, slot),
+                None => thread::yield_now(),
+            }
+        }
     }
 
     #[test]
@@ -177,6 +191,25 @@ mod tests {
         assert!(lives, "what has no threads of ours lives on");
         testing::kill(pid);
         testing::wait_for(pid);
+    }
+
+    #[test]
+    fn threads_live_although_the_first_of_their_process_has_ended() {
+        let segment = segment();
+        let (pid, slot) = attached(&segment, testing::go_on_in_another_thread);
+        let mut other = None;
+        while other.is_none() || !identity::thread_is_zombie(pid, pid) {
+            let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            let tids =
+                threads.map(|entry| entry.unwrap().file_name().into_string().unwrap().parse().unwrap());
+            other = tids.into_iter().find(|&tid: &u32| tid != pid);
+        }
+        for slot in [slot, NO_SLOT] {
+            assert!(!segment.attachment().thread_is_dead(slot, other.unwrap()), "slot {slot}");
+        }
+        testing::kill(pid);
+        testing::wait_for(pid);
+        assert!(segment.attachment().thread_is_dead(slot, other.unwrap()));
     }
 
     #[test]

@@ -307,8 +307,14 @@ mod tests {
     }
 
     fn segment(name: &str) -> Sent {
-        let layout =
-            Layout { kind: Kind::Value, element: element(), shape: vec![], payload_len: 8, payload_align: 8, reserved: None };
+        let layout = Layout {
+            kind: Kind::Value,
+            element: element(),
+            shape: vec![],
+            payload_len: 8,
+            payload_align: 8,
+            reserved: None,
+        };
         let name = format!("wire-{}-{name}", std::process::id());
         Sent(Segment::create(Some(&name), &Settings::default(), &layout, |_| {}).unwrap())
     }

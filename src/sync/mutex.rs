@@ -32,6 +32,11 @@ use crate::{
 /// The value must be [`Pod`]: whatever bytes a dead or hostile process leaves, they are a value.
 /// Outside a segment (on the stack, in a `Box`) it is an ordinary lock within this process.
 ///
+/// ```compile_fail,E0277
+/// let text = commons::Shared::new(commons::sync::Mutex::new('a'))?;      // not every number is a `char`
+/// # Ok::<(), commons::Error>(())
+/// ```
+///
 /// # Examples
 /// ```
 /// use commons::{Shared, sync::{Mutex, MutexGuard}};
@@ -219,7 +224,13 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for Mutex<T> {
 /// The right to use what a [`Mutex`] protects; released on drop.
 ///
 /// It stays on its thread, since it is a thread that the kernel knows as the owner. A guard that is
-/// leaked (`mem::forget`) keeps the lock until its thread ends; then the next locker is told.
+/// leaked (`mem::forget`) keeps the lock until its process ends; then the next locker is told.
+///
+/// ```compile_fail,E0277
+/// let mutex = commons::sync::Mutex::new(0u64);
+/// let guard = mutex.lock().unwrap();
+/// std::thread::scope(|scope| scope.spawn(move || drop(guard)).join().unwrap());
+/// ```
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: Pod + Send> {
     mutex: &'a Mutex<T>,

@@ -29,7 +29,7 @@ use crate::{
 /// use commons::sync::Versioned;
 ///
 /// let range = Versioned::new([0.0f64, 1.0]);
-/// range.update(|[_, high]| *high = 2.0);
+/// range.update(|range| range[1] = 2.0);
 /// assert_eq!(range.get(), [0.0, 2.0]);
 /// ```
 #[repr(C)]

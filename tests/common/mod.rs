@@ -5,6 +5,10 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part
 
+pub mod chance;
+pub mod scene;
+pub mod watchdog;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},

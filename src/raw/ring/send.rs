@@ -81,7 +81,11 @@ impl RawRing {
         })
     }
 
-    fn locked(&self, area: &impl Area, send: impl FnOnce() -> Result<(), SendFault>) -> Result<(), SendFault> {
+    fn locked(
+        &self,
+        area: &impl Area,
+        send: impl FnOnce() -> Result<(), SendFault>,
+    ) -> Result<(), SendFault> {
         if self.producers.lock.lock().map_err(SendFault::Lock)? == Acquired::OwnerDied {
             self.repair_producers(area);
         }
@@ -236,7 +240,8 @@ impl RawRing {
     #[cold]
     pub(super) fn repair_producers(&self, area: &impl Area) {
         let tail = Position(self.producers.tail.load(Relaxed));
-        let Some(header) = self.header_word(area, tail).and_then(|word| Header::of(word.load(Acquire))) else {
+        let Some(header) = self.header_word(area, tail).and_then(|word| Header::of(word.load(Acquire)))
+        else {
             return;
         };
         let Some(next) = self.after(area, tail, header) else { return };

@@ -99,6 +99,13 @@ pub(crate) mod testing {
         }
     }
 
+    /// For a child: its first thread ends, and another one sleeps until the process is killed.
+    pub(crate) fn go_on_in_another_thread() {
+        std::thread::spawn(sleep);
+        // SAFETY: ends the thread; nothing on its stack is used by others.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+
     /// For a child: becomes another program, which sleeps.
     pub(crate) fn run_another_program() {
         let (program, seconds) = (c"/bin/sleep".as_ptr(), c"60".as_ptr());

@@ -24,20 +24,26 @@ use crate::deadline::Deadline;
 /// Why [`wait`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// A wake-up, a signal, or the word differs: look again.
+    /// A wake-up, or the word differs: look again.
     Look,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Sleeps while `word` is `expected`, until a wake-up, a signal or the deadline.
+/// Sleeps while `word` is `expected`, until a wake-up or the deadline.
+///
+/// A signal does not end the sleep: where one comes every millisecond no slice would ever end, and
+/// what is done at the end of each, such as asking whether an owner lives, never.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Woken {
     let timeout = deadline.timespec();
-    // The bitset form takes an absolute time on CLOCK_MONOTONIC.
-    match futex::wait_bitset(word, Flags::empty(), expected, timeout.as_ref(), BITSET_ANY) {
-        Err(Errno::TIMEDOUT) => Woken::TimedOut,
-        // EAGAIN: the word differs. EINTR: a signal. Both mean that the caller looks again.
-        _ => Woken::Look,
+    loop {
+        // The bitset form takes an absolute time on CLOCK_MONOTONIC.
+        return match futex::wait_bitset(word, Flags::empty(), expected, timeout.as_ref(), BITSET_ANY) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::TIMEDOUT) => Woken::TimedOut,
+            // EAGAIN: the word differs.
+            _ => Woken::Look,
+        };
     }
 }
 

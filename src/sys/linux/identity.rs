@@ -114,8 +114,9 @@ pub(crate) fn thread_is_zombie(pid: u32, tid: u32) -> bool {
 }
 
 /// Whether process `pid` has the file `device`, `inode` mapped; `None` if that cannot be told.
-pub(crate) fn maps_file(pid: u32, device: u64, inode: u64) -> Option<bool> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+pub(crate) fn maps_file(pid: u32, tid: u32, device: u64, inode: u64) -> Option<bool> {
+    // By the thread: of a process whose first thread has ended, `/proc/PID/maps` shows nothing.
+    let maps = fs::read_to_string(format!("/proc/{pid}/task/{tid}/maps")).ok()?;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let wanted = (format!("{major:02x}:{minor:02x}"), inode.to_string());
     Some(maps.lines().any(|line| {
