@@ -77,6 +77,8 @@ mod atomic;
 mod value;
 mod array;
 mod queue;
+mod channel;
+mod pipe;
 mod process;
 
 #[doc(no_inline)]
@@ -86,9 +88,11 @@ pub use commons_derive::{Plain, Shareable};
 pub use crate::{
     array::{Array, Claim, Share},
     atomic::{Atomic, AtomicArray, Bits, Number, Word},
+    channel::{Receiver, Sender, channel},
     error::{Error, ErrorKind, Result},
     failure::Failure,
     message::Message,
+    pipe::{Connection, pipe},
     plain::Plain,
     process::{Exit, Process, ProcessError, init, spawn},
     queue::{

@@ -345,6 +345,11 @@ impl Core {
         Err(Fault::NotYet)
     }
 
+    /// Waits until a receive would not wait; false when the deadline passes first.
+    pub(crate) fn wait_until_ready(&self, deadline: Deadline, peers: Option<Side>) -> bool {
+        self.is_ready() || self.wait(ReceiveFault::Empty, deadline, peers).is_ok() && self.is_ready()
+    }
+
     /// Whether somebody else works on a message, which may come back.
     fn others_lease(&self) -> bool {
         self.head().leases.unfinished_by_others(&self.head().ring) != 0

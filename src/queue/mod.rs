@@ -18,6 +18,8 @@ mod lease;
 
 pub(crate) use self::core::Core;
 pub(crate) use ends::Side;
+pub(crate) use error::{End, Fault};
+pub(crate) use handle::{fit, recv_decoded, send_encoded};
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use handle::{Messages, Queue};
 pub use lease::Lease;
