@@ -40,7 +40,8 @@ use crate::{
 pub fn channel<T: Message>(messages: usize) -> Result<(Sender<T>, Receiver<T>)> {
     let limit = u32::try_from(messages).ok().filter(|limit| (1..=u32::MAX / 2).contains(limit));
     let limit = limit.ok_or_else(|| {
-        let message = format!("a channel of at most {messages} messages is not possible: 1 to {} are", u32::MAX / 2);
+        let message =
+            format!("a channel of at most {messages} messages is not possible: 1 to {} are", u32::MAX / 2);
         Error::new(ErrorKind::InvalidInput, message)
     })?;
     let (settings, queue) = (Settings::default(), QueueSettings::default());

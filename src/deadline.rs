@@ -35,6 +35,11 @@ impl Deadline {
         }
     }
 
+    /// What is left until it, zero when it has passed; `None` means forever.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        Some(self.0?.saturating_sub(now()))
+    }
+
     /// As the kernel takes it; `None` means forever.
     pub(crate) fn timespec(self) -> Option<Timespec> {
         let at = self.0?;

@@ -79,7 +79,9 @@ mod array;
 mod queue;
 mod channel;
 mod pipe;
+mod listener;
 mod process;
+mod select;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -91,6 +93,7 @@ pub use crate::{
     channel::{Receiver, Sender, channel},
     error::{Error, ErrorKind, Result},
     failure::Failure,
+    listener::Listener,
     message::Message,
     pipe::{Connection, pipe},
     plain::Plain,
@@ -100,6 +103,7 @@ pub use crate::{
         TrySendError,
     },
     segment::{Options, SegmentInfo, catalog},
+    select::{Select, Selectable},
     shareable::{Field, Shareable},
     shared::Shared,
     value::{Value, ValueGuard},

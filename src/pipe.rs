@@ -195,7 +195,10 @@ impl<S, R> Drop for Connection<S, R> {
 
 impl<S, R> fmt::Debug for Connection<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("outgoing", &self.outgoing).field("incoming", &self.incoming).finish()
+        f.debug_struct("Connection")
+            .field("outgoing", &self.outgoing)
+            .field("incoming", &self.incoming)
+            .finish()
     }
 }
 

@@ -138,6 +138,11 @@ impl<R> Process<R> {
         self.started.id
     }
 
+    /// For a select: the word that changes when the process ends.
+    pub(crate) fn state(&self) -> (&AtomicU32, u32) {
+        self.started.state()
+    }
+
     /// Whether the process has ended.
     ///
     /// # Examples

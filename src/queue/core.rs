@@ -327,22 +327,31 @@ impl Core {
             ReceiveFault::Lock(fault) => return Err(Error::from(fault).into()),
         }
         let closed = fault == ReceiveFault::Closed;
-        let idle = || {
-            head.leases.release_dead();
-            if head.leases.has_returned(&head.ring) {
-                head.returned.fetch_add(1, Relaxed);
-                return true;
-            }
-            if let Some(side) = peers {
-                self.close_if_alone(side);
-            }
-            closed
-        };
+        let idle = || self.look_for_dead(peers) || closed;
         let also = || head.returned.load(Relaxed) != 0;
         if head.ring.wait_for_message(&self.memory, &self.receiving, deadline, also, idle, closed) {
             return Ok(());
         }
         Err(Fault::NotYet)
+    }
+
+    /// For a select: announces a sleeping receiver.
+    pub(crate) fn announce_receiver(&self) -> (&AtomicU32, u32) {
+        self.head().ring.announce_receiver()
+    }
+
+    /// For a select: asks who is dead, of workers and of the side that must live.
+    pub(crate) fn look_for_dead(&self, peers: Option<Side>) -> bool {
+        let head = self.head();
+        head.leases.release_dead();
+        let returned = head.leases.has_returned(&head.ring);
+        if returned {
+            head.returned.fetch_add(1, Relaxed);
+        }
+        if let Some(side) = peers {
+            self.close_if_alone(side);
+        }
+        returned
     }
 
     /// Waits until a receive would not wait; false when the deadline passes first.

@@ -19,7 +19,7 @@ mod lease;
 pub(crate) use self::core::Core;
 pub(crate) use ends::Side;
 pub(crate) use error::{End, Fault};
-pub(crate) use handle::{fit, recv_decoded, send_encoded};
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use handle::{Messages, Queue};
+pub(crate) use handle::{fit, recv_decoded, send_encoded};
 pub use lease::Lease;

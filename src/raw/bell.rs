@@ -55,6 +55,14 @@ impl Bell {
         }
     }
 
+    /// Announces a sleeper who will sleep by other means: the word to sleep on, and how it is now.
+    pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
+        self.sleepers.fetch_add(1, SeqCst);
+        let seq = self.seq.load(SeqCst);
+        fence(SeqCst);
+        (&self.seq, seq)
+    }
+
     /// Looks until `look` finds something, sleeping in between; `None` if the deadline passes first.
     ///
     /// After each sleep that nobody ended, `idle` runs: the time to ask who is dead.
@@ -92,16 +100,14 @@ impl Bell {
     ) -> Option<R> {
         let mut slice = Duration::from_millis(1);
         loop {
-            self.sleepers.fetch_add(1, SeqCst);
-            let seq = self.seq.load(SeqCst);
-            fence(SeqCst);
+            let (word, seq) = self.announce();
             if let Some(found) = look() {
                 return Some(found);
             }
             if deadline.has_passed() {
                 return None;
             }
-            if futex::wait(&self.seq, seq, deadline.within(slice)) == futex::Woken::TimedOut {
+            if futex::wait(word, seq, deadline.within(slice)) == futex::Woken::TimedOut {
                 if idle() {
                     return look();
                 }

@@ -31,6 +31,11 @@ impl RawEvent {
         self.bell = Bell::new();
     }
 
+    /// Announces a sleeper; see [`Bell::announce`].
+    pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
+        self.bell.announce()
+    }
+
     pub(crate) fn is_set(&self) -> bool {
         self.word.load(Acquire) & SET != 0
     }

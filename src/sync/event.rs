@@ -1,6 +1,6 @@
 //! A flag that processes wait for.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::atomic::AtomicU32, time::Duration};
 
 use crate::{deadline::Deadline, raw::event::RawEvent};
 
@@ -40,6 +40,11 @@ impl Event {
     /// Whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.raw.is_set()
+    }
+
+    /// For a select: announces a sleeper.
+    pub(crate) fn announce_waiter(&self) -> (&AtomicU32, u32) {
+        self.raw.announce()
     }
 
     /// Sets the flag and releases everybody who waits.

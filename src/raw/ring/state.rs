@@ -135,6 +135,11 @@ impl RawRing {
         self.consumers.room.ring(crate::sys::futex::ALL);
     }
 
+    /// Announces a sleeping receiver; see [`Bell::announce`].
+    pub(crate) fn announce_receiver(&self) -> (&AtomicU32, u32) {
+        self.producers.message.announce()
+    }
+
     /// Sleeps until `look` finds something; it is asked when messages are taken or done, and now and
     /// then. False when the deadline passes first.
     pub(crate) fn wait_for_room(
