@@ -9,7 +9,5 @@ mod elements;
 mod handles;
 #[path = "array/model.rs"]
 mod model;
-#[path = "common/workers.rs"]
-mod workers;
 
 commons::init_in_tests!();

@@ -1,15 +1,15 @@
 //! `Atomic` and `AtomicArray`: numbers that change without a lock.
 
 mod common;
-#[path = "common/workers.rs"]
-mod workers;
 
 use std::{fmt::Debug, thread};
 
-use common::{file_of, unique};
+use common::{
+    file_of, unique,
+    workers::{Bytes, bounded, has, join, join_all, kill, panic_of},
+};
 use commons::{Atomic, AtomicArray, Bits, Error, ErrorKind, Number, Value, Word};
 use serde::{Deserialize, Serialize};
-use workers::{Bytes, Watch, has, join, join_all, kill, panic_of};
 
 commons::init_in_tests!();
 
@@ -83,7 +83,7 @@ fn all_words_do_what_words_do() {
             is_bits::<$word>(6, 3, 2, 7);
         )*};
     }
-    let _watch = Watch::new("all words");
+    let _watch = bounded("all words");
     integers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
     is_a_number(3.0f32, 5.0, 8.0, -2.0);
     is_a_number(3.0f64, 5.0, 8.0, -2.0);
@@ -126,7 +126,7 @@ fn every_change_counts_in_threads_of_processes() {
             lanes.fetch_max(5, turn as i32);
         }
     }
-    let _watch = Watch::new("counting in threads of processes");
+    let _watch = bounded("counting in threads of processes");
     let numbers = (Atomic::new(0).unwrap(), Atomic::new(0.0).unwrap(), AtomicArray::new(6).unwrap());
     let work = |numbers: Numbers| {
         thread::scope(|scope| {
@@ -145,7 +145,7 @@ fn every_change_counts_in_threads_of_processes() {
 
 #[test]
 fn tickets_are_given_once() {
-    let _watch = Watch::new("tickets");
+    let _watch = bounded("tickets");
     let next = Atomic::new(0usize).unwrap();
     let taken = AtomicArray::<u8>::new(3_000).unwrap();
     let take = |(next, taken): (Atomic<usize>, AtomicArray<u8>)| {
@@ -164,7 +164,7 @@ fn tickets_are_given_once() {
 
 #[test]
 fn who_is_killed_leaves_whole_numbers() {
-    let _watch = Watch::new("killed adders");
+    let _watch = bounded("killed adders");
     let lanes = AtomicArray::<u64>::new(2).unwrap();
     let add = |lanes: AtomicArray<u64>| -> () {
         loop {
@@ -265,7 +265,7 @@ struct Carrier {
 
 #[test]
 fn what_a_worker_made_is_here_when_it_is_gone() {
-    let _watch = Watch::new("atomics of workers that end at once");
+    let _watch = bounded("atomics of workers that end at once");
     let hits = Atomic::new(5u64).unwrap();
     let carrier = join(commons::spawn(hits.clone(), |hits: Atomic<u64>| {
         let lanes = AtomicArray::new(3).unwrap();

@@ -1,8 +1,6 @@
 //! `Mutex`: in a segment of its own, in structures, and outside of segments.
 
 mod common;
-#[path = "common/workers.rs"]
-mod workers;
 
 use std::{
     mem,
@@ -15,12 +13,15 @@ use std::{
 };
 
 use bytemuck::{Pod, Zeroable};
-use common::unique;
+use common::{
+    chance::Chance,
+    unique,
+    workers::{Bytes, LONG, SHORT, Stage, await_stage, bounded, has, join, join_all, kill, panic_of},
+};
 use commons::{
     Array, Error, ErrorKind, Shareable, Shared, Value,
     sync::{LockResult, Mutex, MutexGuard, OwnerDied, TryLockError},
 };
-use workers::{Bytes, LONG, SHORT, Stage, Watch, await_stage, has, join, join_all, kill, panic_of};
 
 commons::init_in_tests!();
 
@@ -45,7 +46,7 @@ fn a_guard_lends_the_value_in_place() {
         let mut guard = table.lock().unwrap();
         guard[0] += 1;
         guard[511] = 7;
-        assert_eq!(format!("{table:?}").contains("Mutex"), true);
+        has(format!("{table:?}"), &["Mutex<[u64; 512]>"]);
     }
     let again = table.clone();
     let guard = again.try_lock().unwrap();
@@ -76,7 +77,7 @@ fn every_addition_counts_in_threads_of_processes() {
             guard[turn % 512] = old + 1;
         }
     }
-    let _watch = Watch::new("counting in threads of processes");
+    let _watch = bounded("counting in threads of processes");
     let table = table();
     let work = |table: Table| {
         thread::scope(|scope| {
@@ -92,7 +93,7 @@ fn every_addition_counts_in_threads_of_processes() {
 
 #[test]
 fn others_wait_for_the_guard() {
-    let _watch = Watch::new("a guard in another process");
+    let _watch = bounded("a guard in another process");
     let (table, stage) = (table(), Stage::new(0).unwrap());
     let hold = |(table, stage): (Table, Stage)| {
         let mut guard = table.lock().unwrap();
@@ -125,7 +126,7 @@ fn others_wait_for_the_guard() {
 
 #[test]
 fn nested_locking_panics_with_a_sentence_and_leaves_the_first_guard() {
-    let _watch = Watch::new("nested locking");
+    let _watch = bounded("nested locking");
     let segment = table();
     let boxed = Box::new(Mutex::new([0u64; 512]));
     for table in [&*segment, &*boxed] {
@@ -142,7 +143,7 @@ fn nested_locking_panics_with_a_sentence_and_leaves_the_first_guard() {
 
 #[test]
 fn a_panic_inside_is_told_until_somebody_mends() {
-    let _watch = Watch::new("a panic inside");
+    let _watch = bounded("a panic inside");
     let segment = table();
     let boxed = Box::new(Mutex::new([0u64; 512]));
     for table in [&*segment, &*boxed] {
@@ -195,7 +196,7 @@ fn a_guard_taken_while_the_thread_unwinds_is_no_panic_inside() {
 
 #[test]
 fn the_death_of_an_owner_is_told_until_somebody_mends() {
-    let _watch = Watch::new("the death of an owner");
+    let _watch = bounded("the death of an owner");
     let (table, stage) = (table(), Stage::new(0).unwrap());
     let die = |(table, stage): (Table, Stage)| -> () {
         let mut guard = table.lock().unwrap();
@@ -225,7 +226,7 @@ fn the_death_of_an_owner_is_told_until_somebody_mends() {
 
 #[test]
 fn ends_of_every_kind_hand_the_lock_on() {
-    let _watch = Watch::new("ends of every kind");
+    let _watch = bounded("ends of every kind");
     let ends: [fn(Table) -> (); 4] = [
         |table| {
             let _guard = table.lock().unwrap();
@@ -253,7 +254,7 @@ fn ends_of_every_kind_hand_the_lock_on() {
 
 #[test]
 fn owners_killed_at_any_moment_leave_a_lock_that_works() {
-    let _watch = Watch::new("owners killed at any moment");
+    let _watch = bounded("owners killed at any moment");
     let (table, turns) = (table(), Stage::new(0).unwrap());
     let work = |(table, turns): (Table, Stage)| -> () {
         loop {
@@ -285,7 +286,7 @@ fn owners_killed_at_any_moment_leave_a_lock_that_works() {
 
 #[test]
 fn a_leaked_guard_keeps_the_lock_as_long_as_its_process() {
-    let _watch = Watch::new("a leaked guard");
+    let _watch = bounded("a leaked guard");
     let table = table();
     thread::scope(|scope| {
         scope.spawn(|| mem::forget(table.lock().unwrap()));
@@ -297,7 +298,7 @@ fn a_leaked_guard_keeps_the_lock_as_long_as_its_process() {
 
 #[test]
 fn the_1025th_lock_of_a_thread_panics_with_a_sentence() {
-    let _watch = Watch::new("1025 locks");
+    let _watch = bounded("1025 locks");
     let locks = Shared::new([const { Mutex::new(0u8) }; 1025]).unwrap();
     let (value, array) = (Value::new(1u8).unwrap(), Array::<u8>::new(1).unwrap());
     let mut guards: Vec<_> = locks[..1024].iter().map(|lock| lock.lock().unwrap()).collect();
@@ -340,7 +341,7 @@ struct Bank {
 
 #[test]
 fn locks_in_a_structure_are_locks_of_their_own() {
-    let _watch = Watch::new("a bank");
+    let _watch = bounded("a bank");
     let name = unique("bank");
     let accounts = [const { Mutex::new(Account { balance: 100, payments: 0 }) }; 5];
     let bank = Bank { accounts, transfers: AtomicU64::new(0), name: Mutex::new(*b"abc") };
@@ -351,9 +352,9 @@ fn locks_in_a_structure_are_locks_of_their_own() {
 
     let pay = |(name, seed): (String, u64)| {
         let bank = Shared::<Bank>::open(&name).unwrap();
-        let mut random = workers::Random(seed);
+        let mut chance = Chance::new(seed);
         for _ in 0..2_000 {
-            let (from, to) = (random.below(5), random.below(5));
+            let (from, to) = (chance.below(5), chance.below(5));
             if from == to {
                 continue;
             }
@@ -381,7 +382,7 @@ fn locks_in_a_structure_are_locks_of_their_own() {
 
 #[test]
 fn outside_of_segments_it_is_an_ordinary_lock() {
-    let _watch = Watch::new("locks outside of segments");
+    let _watch = bounded("locks outside of segments");
     static GLOBAL: Mutex<u64> = Mutex::new(0);
     let boxed = Box::new(Mutex::new([0u64; 2]));
     thread::scope(|scope| {
@@ -410,7 +411,7 @@ fn outside_of_segments_it_is_an_ordinary_lock() {
 
 #[test]
 fn any_bytes_are_a_value() {
-    let _watch = Watch::new("scribbled values");
+    let _watch = bounded("scribbled values");
     let name = unique("scribbled");
     let lock = Shared::create(&name, Mutex::new([1.5f64; 4])).unwrap();
     Bytes::of(&name).overwrite_last(&[0xFF; 32]);
@@ -427,7 +428,7 @@ fn any_bytes_are_a_value() {
 
 #[test]
 fn a_worker_makes_a_lock_and_ends() {
-    let _watch = Watch::new("a lock of a worker that ended");
+    let _watch = bounded("a lock of a worker that ended");
     let table = join(commons::spawn((), |()| {
         let table = table();
         table.lock().unwrap()[0] = 4;

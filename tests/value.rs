@@ -1,18 +1,18 @@
 //! `Value`: whole or not at all, between threads and between processes.
 
 mod common;
-#[path = "common/workers.rs"]
-mod workers;
 
 use std::{collections::HashMap, fmt::Debug, mem, sync::mpsc, thread, time::Duration};
 
-use common::{file_of, unique};
+use common::{
+    file_of, unique,
+    workers::{
+        BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, SHORT, Stage, await_stage, bounded, has,
+        join, join_all, kill, panic_of,
+    },
+};
 use commons::{Error, ErrorKind, Message, Plain, Shareable, Shared, Value, sync::Versioned};
 use serde::{Deserialize, Serialize};
-use workers::{
-    BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, SHORT, Stage, Watch, await_stage, has, join,
-    join_all, kill, panic_of,
-};
 
 commons::init_in_tests!();
 
@@ -74,7 +74,7 @@ fn a_guard_taken_and_dropped_while_the_thread_unwinds_commits() {
 
 #[test]
 fn nested_use_panics_with_a_sentence_and_leaves_the_value_free() {
-    let _watch = Watch::new("nested use of a value");
+    let _watch = bounded("nested use of a value");
     let value = Value::new(1u64).unwrap();
     let again = value.clone();
     let attempts: [&dyn Fn(); 4] =
@@ -104,7 +104,7 @@ fn nested_use_panics_with_a_sentence_and_leaves_the_value_free() {
 
 #[test]
 fn one_changes_while_others_wait_and_read() {
-    let _watch = Watch::new("threads and a guard");
+    let _watch = bounded("threads and a guard");
     let value = Value::new(1u32).unwrap();
     thread::scope(|scope| {
         let (locked, is_locked) = mpsc::channel();
@@ -151,7 +151,7 @@ fn every_update_counts_in_threads_of_processes() {
             }
         }
     }
-    let _watch = Watch::new("counting in threads of processes");
+    let _watch = bounded("counting in threads of processes");
     let value = Value::new([0u64; 5]).unwrap();
     let work = |value: Value<[u64; 5]>| {
         thread::scope(|scope| {
@@ -167,7 +167,7 @@ fn every_update_counts_in_threads_of_processes() {
 
 #[test]
 fn nobody_ever_reads_a_mixture() {
-    let _watch = Watch::new("reading while others write");
+    let _watch = bounded("reading while others write");
     const END: u32 = 3_000;
     let value = Value::new([0u32; 33]).unwrap();
     let write = |value: Value<[u32; 33]>| {
@@ -190,7 +190,7 @@ fn nobody_ever_reads_a_mixture() {
 
 #[test]
 fn a_killed_writer_leaves_the_old_value_and_a_free_lock() {
-    let _watch = Watch::new("a killed writer");
+    let _watch = bounded("a killed writer");
     let (value, stage) = (Value::new(BEST).unwrap(), Stage::new(0).unwrap());
     let hold = |(value, stage): (Value<Best>, Stage)| -> () {
         let mut guard = value.lock();
@@ -212,7 +212,7 @@ fn a_killed_writer_leaves_the_old_value_and_a_free_lock() {
 
 #[test]
 fn writers_killed_at_any_moment_leave_whole_values() {
-    let _watch = Watch::new("writers killed at any moment");
+    let _watch = bounded("writers killed at any moment");
     let value = Value::new([0u64; 2_000]).unwrap();
     let write = |value: Value<[u64; 2_000]>| -> () {
         loop {
@@ -236,7 +236,7 @@ fn writers_killed_at_any_moment_leave_whole_values() {
 
 #[test]
 fn a_leaked_guard_commits_nothing_and_ends_with_its_thread() {
-    let _watch = Watch::new("a leaked guard");
+    let _watch = bounded("a leaked guard");
     let value = Value::new(1u8).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -254,7 +254,7 @@ fn a_leaked_guard_commits_nothing_and_ends_with_its_thread() {
 
 #[test]
 fn waiting_ends_when_some_process_makes_it_true() {
-    let _watch = Watch::new("wait_until");
+    let _watch = bounded("wait_until");
     let value = Value::new(0u64).unwrap();
     assert_eq!(value.wait_until(|&v| v == 0), 0, "it is true already");
     let timed_out = value.wait_until_timeout(|&v| v > 0, SHORT).unwrap_err();
@@ -426,7 +426,7 @@ impl Carrier {
 
 #[test]
 fn handles_travel_inside_anything() {
-    let _watch = Watch::new("handles in messages");
+    let _watch = bounded("handles in messages");
     for value in [Value::new(0u64), Value::create(&unique("carried"), 0u64)] {
         let value = value.unwrap();
         let back = join(commons::spawn(Carrier::of(&value), |carrier| {
@@ -451,7 +451,7 @@ fn comes_home<R: Message>(make: fn(()) -> R, look: impl Fn(R)) {
 
 #[test]
 fn what_a_worker_made_is_here_when_it_is_gone() {
-    let _watch = Watch::new("results of workers that end at once");
+    let _watch = bounded("results of workers that end at once");
     comes_home(|()| Value::new(7u64).unwrap(), |value| assert_eq!(value.update(|v| *v + 1), 8));
     comes_home(|()| Some(Value::new(BEST).unwrap()), |value| assert_eq!(value.unwrap().get(), BEST));
     comes_home(
@@ -527,7 +527,7 @@ fn bytes_that_are_no_value_are_told_and_mended_by_the_next_set() {
 
 #[test]
 fn counters_that_somebody_scribbled_over_hang_nobody() {
-    let _watch = Watch::new("scribbled counters");
+    let _watch = bounded("scribbled counters");
     // Two counters stand behind the lock of 40 bytes.
     for (at, bits) in [(40, u64::MAX), (48, u64::MAX), (48, u64::MAX - 1), (40, 1 << 40), (48, 1 << 63)] {
         let name = unique("scribbled");
@@ -552,7 +552,7 @@ struct Board {
 
 #[test]
 fn cells_in_a_structure_are_values_of_their_own() {
-    let _watch = Watch::new("cells in a structure");
+    let _watch = bounded("cells in a structure");
     let board = Board { best: Versioned::new(BEST), lanes: Default::default() };
     board.lanes[1].update(|lane| lane[2] = 7);
     assert_eq!(board.lanes[1].get(), [0, 0, 7], "it works before it is shared, too");
@@ -575,7 +575,7 @@ fn cells_in_a_structure_are_values_of_their_own() {
 
 #[test]
 fn a_cell_outside_of_segments_works_in_its_process() {
-    let _watch = Watch::new("cells on the stack");
+    let _watch = bounded("cells on the stack");
     let cell = Versioned::new([0u64; 2]);
     cell.update(|v| v[1] = 1);
     assert_eq!(cell.get(), [0, 1]);

@@ -118,7 +118,7 @@ impl<const N: usize> RawBarrier<N> {
         self.leave();
         let place = place?;
         if all {
-            self.bell.ring_after_barrier(futex::ALL);
+            self.bell.ring(futex::ALL);
             return Ok((place, true));
         }
         let look = || {

@@ -1,21 +1,24 @@
 //! Waking who waits for something to change, without knowing who that is.
 //!
 //! A sleeper adds a token to `sleepers`, reads `seq`, looks once more at what it waits for, and sleeps
-//! on `seq`. Whoever has changed something looks at `sleepers` behind a full barrier: one of the two
-//! sees the other. The *waker* takes tokens away and never the sleeper; a sleeper that was killed
+//! on `seq`. Whoever has changed something looks at `sleepers` after that; the barrier that both need
+//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker* takes tokens away and never the sleeper; a sleeper that was killed
 //! has left a token, which costs one empty wake-up and no more. (Were sleepers to lower the count, a
 //! killed one would make every later change pay a system call.) Sleeps are timed and each adds its
 //! token anew, so a waker that dies between its change and its call delays nobody for long.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::*, fence},
+    sync::atomic::{AtomicU32, Ordering::*},
     time::Duration,
 };
 
 use super::backoff::Backoff;
 use crate::{
     deadline::Deadline,
-    sys::futex::{self, LONGEST_SLICE},
+    sys::{
+        barrier,
+        futex::{self, LONGEST_SLICE},
+    },
 };
 
 /// The words that sleepers and wakers share. All zeroes: nobody sleeps.
@@ -34,13 +37,7 @@ impl Bell {
     /// Wakes up to `count` sleepers. What was changed before is seen by whoever does not sleep yet.
     #[inline]
     pub(crate) fn ring(&self, count: u32) {
-        fence(SeqCst);
-        self.ring_after_barrier(count);
-    }
-
-    /// As [`Bell::ring`], behind a full barrier of the caller's.
-    #[inline]
-    pub(crate) fn ring_after_barrier(&self, count: u32) {
+        barrier::light();
         if self.sleepers.load(Relaxed) != 0 {
             self.wake(count);
         }
@@ -59,7 +56,7 @@ impl Bell {
     pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
         self.sleepers.fetch_add(1, SeqCst);
         let seq = self.seq.load(SeqCst);
-        fence(SeqCst);
+        barrier::heavy();
         (&self.seq, seq)
     }
 

@@ -102,7 +102,7 @@ impl RawCondvar {
             (word.waiting != 0).then(|| Word { grants, turn: word.turn.wrapping_add(1), ..word })
         };
         if self.change(grant).is_some() {
-            self.bell.ring_after_barrier(count.into());
+            self.bell.ring(count.into());
         }
     }
 }

@@ -25,6 +25,7 @@ use std::{
 
 use super::region::{self, Holder};
 use crate::sys::{
+    barrier,
     identity::current_tid,
     robust::{self, Head, Node},
 };
@@ -118,6 +119,7 @@ impl Thread {
 
     /// Fills a zeroed record for the calling thread, and links it to the kernel's list.
     pub(super) fn begin(&self) {
+        barrier::register();
         let last = self.last.next.as_ptr() as usize;
         self.older[0].store(last, Relaxed);
         self.first.next.store(last, Relaxed);

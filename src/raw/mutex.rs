@@ -1,17 +1,23 @@
 //! The robust lock: one futex word, and the kernel knows who holds it.
 //!
-//! Protocol and state table: `README.md` beside this file. Uncontended it is one compare-exchange,
-//! one swap and a handful of plain stores to lines that the thread has already.
+//! Protocol and state table: `README.md` beside this file. Uncontended it is one compare-exchange
+//! and a handful of plain stores to lines that the thread has already.
 //!
 //! **Orderings.** Acquiring (compare-exchange, `Acquire`) sees everything that was written before
-//! the release (swap, `AcqRel`) or before the death: the kernel marks the word after the dead
+//! the release (store, `Release`) or before the death: the kernel marks the word after the dead
 //! thread's last store, and a thief has been told of the death by the kernel. Everything else on
 //! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
 //! `epoch` and `state` are written by the holder only.
+//!
+//! **Sleepers.** A release is a plain store and then a look whether anybody sleeps; on every processor
+//! the look may come before the store is seen. A sleeper announces itself and then makes all
+//! processors execute a barrier (`sys::barrier`): either the owner's look comes after that and sees
+//! the announcement, or its store came before and the sleeper sees a free lock. So releasing costs no
+//! locked instruction, which is half of what std's lock costs.
 
 use std::{
     mem::offset_of,
-    sync::atomic::{AtomicU32, Ordering::*},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
     time::Duration,
 };
 
@@ -24,6 +30,7 @@ use super::{
 use crate::{
     deadline::Deadline,
     sys::{
+        barrier,
         futex::{self, Woken},
         robust::{Node, OWNER_DIED, TID, WAITERS},
     },
@@ -210,9 +217,25 @@ impl RawMutex {
         }
     }
 
-    /// Sets WAITERS on a held word; false if the word has changed.
+    /// Announces a sleeper: to whoever releases, in `sleepers`, and to the kernel, by WAITERS on the
+    /// held word, should the owner die. False if the word has changed.
     fn announce_waiter(&self, held: u32) -> bool {
-        held & WAITERS != 0 || self.node.word.compare_exchange(held, held | WAITERS, Relaxed, Relaxed).is_ok()
+        self.sleepers().fetch_add(1, SeqCst);
+        if held & WAITERS == 0
+            && self.node.word.compare_exchange(held, held | WAITERS, Relaxed, Relaxed).is_err()
+        {
+            return false;
+        }
+        // From here on an owner that has not seen the announcement has released, and we see that.
+        barrier::heavy();
+        true
+    }
+
+    /// In the lower half, announcements since nobody slept; in the upper, how often that was found, so
+    /// that two announcements are never taken for one.
+    #[inline]
+    fn sleepers(&self) -> &AtomicUsize {
+        &self.node.prev
     }
 
     /// Takes a lock that nobody owns: a free one, or one whose owner's death the kernel has marked.
@@ -295,6 +318,20 @@ impl RawMutex {
         self.unlock_waking(1)
     }
 
+    /// As [`RawMutex::unlock`] for a lock that was acquired last, as nested scopes have it; otherwise
+    /// it does nothing and says so.
+    #[inline(always)]
+    pub(crate) fn unlock_newest(&self) -> bool {
+        let thread = Thread::current();
+        let newest = thread.is_newest(&self.node);
+        if newest {
+            thread.announce(&self.node);
+            thread.pop();
+            self.release(1);
+        }
+        newest
+    }
+
     /// As [`RawMutex::unlock`], for locks whose waiters may all go on.
     #[inline]
     pub(crate) fn unlock_waking(&self, count: u32) -> bool {
@@ -326,9 +363,23 @@ impl RawMutex {
 
     #[inline]
     fn release(&self, count: u32) {
-        // A full barrier: what is read after it is newer than what was written before it.
-        if self.node.word.swap(0, SeqCst) & WAITERS != 0 {
-            futex::wake(&self.node.word, count);
+        // A plain store and a plain load. The barrier that they need in between is the sleeper's.
+        self.node.word.store(0, Release);
+        compiler_fence(SeqCst);
+        if self.sleepers().load(Relaxed) as u32 != 0 || !barrier::is_registered() {
+            self.wake_sleepers(count);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_sleepers(&self, count: u32) {
+        barrier::light();
+        let sleepers = self.sleepers().load(Relaxed);
+        if sleepers as u32 != 0 && futex::wake(&self.node.word, count) == 0 {
+            // Nobody sleeps. Whoever has announced itself since has changed the word.
+            let none = (sleepers >> 32).wrapping_add(1) << 32;
+            let _ = self.sleepers().compare_exchange(sleepers, none, Relaxed, Relaxed);
         }
     }
 

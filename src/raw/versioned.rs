@@ -11,16 +11,22 @@
 //! Looking at `version` again would not: with two writers it can be unchanged while the next one
 //! is in the middle of the slot.
 //!
-//! **Sleepers.** A sleeper sets `sleepers` before its last look; a writer looks at it after its
-//! unlocking swap, a full barrier: one of them sees the other. The waker clears the word, never the
+//! **Sleepers.** A sleeper sets `sleepers` before its last look, with a barrier in between that counts
+//! for both (`sys::barrier`); a writer looks at it after its commit: one of them sees the other. The waker clears the word, never the
 //! sleeper, so that a killed sleeper costs one empty wake-up and no more.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence},
+    time::Duration,
+};
 
 use super::mutex::{Acquired, LockFault, RawMutex};
 use crate::{
     deadline::Deadline,
-    sys::futex::{self, LONGEST_SLICE},
+    sys::{
+        barrier,
+        futex::{self, LONGEST_SLICE},
+    },
 };
 
 /// The counters and the writers' lock. All zeroes is version 0, in slot 0.
@@ -36,6 +42,9 @@ pub(crate) struct RawVersioned {
 
 /// How often a reader that writers overtake tries before it asks them to wait.
 const TRIES: u32 = 32;
+
+/// How long it asks before it looks whether they move at all. A commit takes nanoseconds.
+const STANDSTILL: Duration = Duration::from_millis(2);
 
 impl RawVersioned {
     pub(crate) const fn new() -> Self {
@@ -69,18 +78,35 @@ impl RawVersioned {
         self.read_locked(copy)
     }
 
+    /// Keeps the writers away for one copy, unless they are kept away already.
+    ///
+    /// Writers that overtake a reader move on. If `begin` is more than one version ahead and nothing
+    /// moves, no writer did that: another process has overwritten the counters, and perhaps the
+    /// lock with them. Then there is nothing to wait for, and the value is as good as any.
     #[cold]
     fn read_locked<R>(&self, mut copy: impl FnMut(usize) -> R) -> R {
-        match self.writers.lock() {
-            // A dead writer has left the active slot alone.
-            Ok(Acquired::Released | Acquired::OwnerDied) => {
-                let value = copy(self.active());
-                self.writers.unlock();
-                value
+        loop {
+            let before = (self.version.load(Acquire), self.begin.load(Relaxed));
+            match self.writers.lock_deadline(Deadline::after(STANDSTILL)) {
+                // A dead writer has left the active slot alone.
+                Ok(Acquired::Released | Acquired::OwnerDied) => {
+                    let value = copy(self.active());
+                    self.writers.unlock();
+                    return value;
+                }
+                // This thread keeps all writers away itself.
+                Err(LockFault::OwnLock) => return copy(self.active()),
+                Err(LockFault::TimedOut | LockFault::Held) => {
+                    let version = self.version.load(Acquire);
+                    let value = copy(slot(version));
+                    fence(Acquire);
+                    let begin = self.begin.load(Relaxed);
+                    if begin <= version.wrapping_add(1) || (version, begin) == before {
+                        return value;
+                    }
+                }
+                Err(fault @ LockFault::TooMany) => panic!("{}", fault.sentence()),
             }
-            // This thread keeps all writers away itself.
-            Err(LockFault::OwnLock) => copy(self.active()),
-            Err(fault) => panic!("{}", fault.sentence()),
         }
     }
 
@@ -99,7 +125,7 @@ impl RawVersioned {
     pub(crate) fn unlock(&self) {
         self.writers.set_returning(false);
         self.writers.unlock();
-        full_barrier_after_swap();
+        barrier::light();
         if self.sleepers.load(Relaxed) != 0 {
             self.wake_sleepers();
         }
@@ -119,7 +145,7 @@ impl RawVersioned {
     /// Sleeps until there is another version than `seen`, a short while, or the deadline.
     pub(crate) fn wait_for_another(&self, seen: u64, deadline: Deadline) {
         self.sleepers.store(1, SeqCst);
-        fence(SeqCst);
+        barrier::heavy();
         if self.version.load(Acquire) == seen {
             // In slices: a writer may die between its commit and its wake-up.
             futex::wait(self.low_half(), seen as u32, deadline.within(LONGEST_SLICE));
@@ -134,14 +160,4 @@ impl RawVersioned {
 #[inline]
 fn slot(version: u64) -> usize {
     (version % 2) as usize
-}
-
-/// A store-load barrier behind a swap. On x86 the swap is one, and only the compiler must know.
-#[inline]
-pub(crate) fn full_barrier_after_swap() {
-    if cfg!(target_arch = "x86_64") {
-        std::sync::atomic::compiler_fence(SeqCst);
-    } else {
-        fence(SeqCst);
-    }
 }

@@ -204,11 +204,10 @@ mod tests {
                 threads.map(|entry| entry.unwrap().file_name().into_string().unwrap().parse().unwrap());
             other = tids.into_iter().find(|&tid: &u32| tid != pid);
         }
-        for slot in [slot, NO_SLOT] {
-            assert!(!segment.attachment().thread_is_dead(slot, other.unwrap()), "slot {slot}");
-        }
+        let dead = [slot, NO_SLOT].map(|slot| segment.attachment().thread_is_dead(slot, other.unwrap()));
         testing::kill(pid);
         testing::wait_for(pid);
+        assert_eq!(dead, [false, false], "it lived");
         assert!(segment.attachment().thread_is_dead(slot, other.unwrap()));
     }
 

@@ -10,7 +10,10 @@ use std::{
 
 use commons::{Array, ErrorKind};
 
-use crate::workers::{LONG, SHORT, Stage, Watch, await_stage, has, join, join_all, kill, panic_of};
+use crate::common::{
+    chance::Chance,
+    workers::{LONG, SHORT, Stage, await_stage, bounded, has, join, join_all, kill, panic_of},
+};
 
 /// What a worker does with a range until the stage goes on.
 #[derive(Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -88,7 +91,7 @@ fn ranges_outside_name_both_sides() {
 
 #[test]
 fn empty_ranges_stand_in_nobodys_way() {
-    let _watch = Watch::new("empty ranges");
+    let _watch = bounded("empty ranges");
     let array = Array::from_slice(&[1u64, 2, 3]).unwrap();
     assert!(array.claim(3..).unwrap().is_empty());
     let whole = array.lock().unwrap();
@@ -112,7 +115,7 @@ fn empty_ranges_stand_in_nobodys_way() {
 
 #[test]
 fn the_threads_own_claims_are_errors() {
-    let _watch = Watch::new("own claims");
+    let _watch = bounded("own claims");
     let array = Array::from_slice(&[1u64; 10]).unwrap();
     let mine = array.claim(2..5).unwrap();
     let sentence = ["this thread would wait for itself"];
@@ -166,7 +169,7 @@ fn a_panic_ends_the_claim_and_keeps_what_was_written() {
 
 #[test]
 fn overlapping_ranges_wait_and_others_do_not() {
-    let _watch = Watch::new("a claim in another process");
+    let _watch = bounded("a claim in another process");
     let array = Array::<u64>::new(10).unwrap();
     let (worker, stage) = holder(&array, 2..5, Hold::Claim);
     for range in [2..5, 0..3, 4..10, 3..4, 0..10] {
@@ -216,7 +219,7 @@ fn overlapping_ranges_wait_and_others_do_not() {
 
 #[test]
 fn shares_coexist_and_keep_writers_away() {
-    let _watch = Watch::new("shares of several processes");
+    let _watch = bounded("shares of several processes");
     let array = Array::from_slice(&[3u64; 10]).unwrap();
     let holders = [holder(&array, 0..6, Hold::Share), holder(&array, 4..10, Hold::Share)];
     assert_eq!(array.try_share(..).unwrap().iter().sum::<u64>(), 30);
@@ -247,7 +250,7 @@ fn shares_coexist_and_keep_writers_away() {
 
 #[test]
 fn parts_are_filled_in_parallel_by_processes_and_threads() {
-    let _watch = Watch::new("filling parts");
+    let _watch = bounded("filling parts");
     let array = Array::<[u32; 3]>::new(10_007).unwrap();
     let started = Stage::new(0).unwrap();
     let fill = |(array, parts, started): (Array<[u32; 3]>, Vec<Range<usize>>, Stage)| {
@@ -274,12 +277,12 @@ fn parts_are_filled_in_parallel_by_processes_and_threads() {
 
 #[test]
 fn overlapping_claims_exclude_each_other() {
-    let _watch = Watch::new("overlapping claims");
+    let _watch = bounded("overlapping claims");
     let array = Array::<u64>::new(12).unwrap();
     let add = |(array, seed): (Array<u64>, u64)| {
-        let mut random = crate::workers::Random(seed);
+        let mut chance = Chance::new(seed);
         for _ in 0..800 {
-            let start = random.below(6);
+            let start = chance.below(6);
             let mut claim = array.claim(start..start + 6).unwrap();
             // What another process adds meanwhile would be lost.
             let old = claim.to_vec();
@@ -298,7 +301,7 @@ fn overlapping_claims_exclude_each_other() {
 
 #[test]
 fn the_sixty_fifth_claim_waits() {
-    let _watch = Watch::new("65 claims");
+    let _watch = bounded("65 claims");
     let array = Array::<u64>::new(100).unwrap();
     thread::scope(|scope| {
         let (sender, done) = mpsc::channel();
@@ -326,6 +329,12 @@ fn the_sixty_fifth_claim_waits() {
         // Whichever ends makes room.
         drop(claims.remove(40));
         assert_eq!(done.recv_timeout(LONG), Ok(1));
+        array.claim_timeout(64..65, LONG).expect("there is room again").fill(2);
+        assert_eq!(
+            array.try_claim(80..81).unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "the 64th stands in the way"
+        );
         go_on.send(()).unwrap();
     });
     // Alone, nobody else could make room.
@@ -339,7 +348,7 @@ fn the_sixty_fifth_claim_waits() {
 
 #[test]
 fn the_claim_of_a_killed_process_ends_and_its_writing_stays() {
-    let _watch = Watch::new("killed claimers");
+    let _watch = bounded("killed claimers");
     let array = Array::<u64>::new(8).unwrap();
     let holders =
         [(0..4, Hold::Claim), (4..8, Hold::Share)].map(|(range, hold)| holder(&array, range, hold).0);
@@ -350,7 +359,7 @@ fn the_claim_of_a_killed_process_ends_and_its_writing_stays() {
 
 #[test]
 fn claimers_killed_at_any_moment_leave_the_array_usable() {
-    let _watch = Watch::new("claimers killed at any moment");
+    let _watch = bounded("claimers killed at any moment");
     let array = Array::<u64>::new(64).unwrap();
     let turns = Stage::new(0).unwrap();
     let claim = |(array, turns): (Array<u64>, Stage)| -> () {
@@ -375,7 +384,7 @@ fn claimers_killed_at_any_moment_leave_the_array_usable() {
 
 #[test]
 fn a_leaked_claim_stays_as_long_as_its_process() {
-    let _watch = Watch::new("leaked claims");
+    let _watch = bounded("leaked claims");
     let array = Array::<u64>::new(4).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| mem::forget(array.claim(..2).unwrap()));

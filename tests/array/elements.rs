@@ -1,13 +1,18 @@
 //! Single elements and copies of many.
 
-use std::{fmt::Debug, mem, thread};
+use std::{
+    fmt::Debug,
+    mem, thread,
+    time::{Duration, Instant},
+};
 
 use commons::{Array, ErrorKind, Plain};
 
-use crate::{
-    common::unique,
+use crate::common::{
+    chance::Chance,
+    unique,
     workers::{
-        BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, Stage, Watch, await_stage, has, join,
+        BEST, Best, Bytes, LONG, Line, NO_VALUE, Nothing, Phase, Stage, await_stage, bounded, has, join,
         join_all, kill, panic_of,
     },
 };
@@ -66,7 +71,7 @@ fn a_panic_inside_update_changes_nothing_and_leaves_the_array_free() {
 
 #[test]
 fn nested_use_panics_with_a_sentence_and_leaves_the_array_free() {
-    let _watch = Watch::new("nested use of an array");
+    let _watch = bounded("nested use of an array");
     let array = Array::from_slice(&[1u64, 2, 3]).unwrap();
     let again = array.clone();
     let sentence = ["this thread would wait for itself", "`update`"];
@@ -102,7 +107,7 @@ fn every_update_counts_in_threads_of_processes() {
             array.update(turn % 4, |v| v.iter_mut().for_each(|n| *n += 1));
         }
     }
-    let _watch = Watch::new("counting in threads of processes");
+    let _watch = bounded("counting in threads of processes");
     let array = Array::<[u64; 3]>::new(4).unwrap();
     let work = |array: Array<[u64; 3]>| {
         thread::scope(|scope| {
@@ -118,7 +123,7 @@ fn every_update_counts_in_threads_of_processes() {
 
 #[test]
 fn copies_are_of_one_moment() {
-    let _watch = Watch::new("copies while others write");
+    let _watch = bounded("copies while others write");
     const END: u64 = 500;
     let array = Array::<u64>::new(300).unwrap();
     let write = |(array, first): (Array<u64>, u64)| {
@@ -140,7 +145,7 @@ fn copies_are_of_one_moment() {
 
 #[test]
 fn an_element_of_a_killed_writer_is_old_or_new() {
-    let _watch = Watch::new("writers killed in the middle of an element");
+    let _watch = bounded("writers killed in the middle of an element");
     type Wide = [u64; 3_000];
     let array = Array::<Wide>::new(3).unwrap();
     let write = |array: Array<Wide>| -> () {
@@ -150,11 +155,16 @@ fn an_element_of_a_killed_writer_is_old_or_new() {
             array.set(1, [n; 3_000]);
         }
     };
-    for round in 0..12 {
+    let mut chance = Chance::new(1);
+    for round in 0..24 {
         let before = array.get(1).unwrap()[0];
         let writer = commons::spawn(array.clone(), write).unwrap();
-        // Nearly all of its time it copies an element, or the old one into the undo record.
-        while array.get(1).unwrap()[0] <= before + round {
+        while array.get(1).unwrap()[0] == before {
+            thread::yield_now();
+        }
+        // Somewhere else each time: copying the old element, or the new one, or between two.
+        let (start, moment) = (Instant::now(), Duration::from_micros(chance.below(1_000) as u64));
+        while start.elapsed() < moment {
             thread::yield_now();
         }
         kill(&writer);
@@ -168,7 +178,7 @@ fn an_element_of_a_killed_writer_is_old_or_new() {
 
 #[test]
 fn who_is_killed_inside_update_changes_nothing() {
-    let _watch = Watch::new("killed inside update");
+    let _watch = bounded("killed inside update");
     let (array, stage) = (Array::from_slice(&[BEST; 2]).unwrap(), Stage::new(0).unwrap());
     let hold = |(array, stage): (Array<Best>, Stage)| {
         array.update(0, |best| -> () {

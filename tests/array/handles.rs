@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use commons::{Array, AtomicArray, Error, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    common::{file_of, unique},
-    workers::{Line, Watch, has, join, panic_of},
+use crate::common::{
+    file_of, unique,
+    workers::{Line, bounded, has, join, panic_of},
 };
 
 #[test]
@@ -135,7 +135,7 @@ struct Carrier {
 
 #[test]
 fn what_a_worker_made_is_here_when_it_is_gone() {
-    let _watch = Watch::new("arrays of workers that end at once");
+    let _watch = bounded("arrays of workers that end at once");
     let array = join(commons::spawn(1_000, |len| {
         let array = Array::<f64>::new(len).unwrap();
         array.claim(..).unwrap().fill(0.5);

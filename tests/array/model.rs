@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use bytemuck::Pod;
 use commons::{Array, Plain};
 
-use crate::{
-    common::unique,
-    workers::{Best, Phase, Random, Watch, join},
+use crate::common::{
+    chance::Chance,
+    unique,
+    workers::{Best, Phase, bounded, join},
 };
 
 const LEN: usize = 37;
@@ -15,13 +16,13 @@ const STEPS: usize = 600;
 
 /// The same steps on an array and on a `Vec`, through any of several handles.
 fn elements<T: Plain + Send + PartialEq + Debug>(seed: u64, handles: &[Array<T>], value: fn(u64) -> T) {
-    let mut random = Random(seed);
+    let mut chance = Chance::new(seed);
     let mut model = handles[0].to_vec();
     for _ in 0..STEPS {
-        let array = &handles[random.below(handles.len())];
-        let (at, end) = (random.below(LEN), random.below(LEN + 2));
-        let new = value(random.next());
-        match random.below(6) {
+        let array = &handles[chance.below(handles.len())];
+        let (at, end) = (chance.below(LEN), chance.below(LEN + 2));
+        let new = value(chance.next());
+        match chance.below(6) {
             0 => assert_eq!(array.get(end), model.get(end).copied()),
             1 => {
                 array.set(at, new);
@@ -42,7 +43,7 @@ fn elements<T: Plain + Send + PartialEq + Debug>(seed: u64, handles: &[Array<T>]
                 }
             }
             4 => {
-                let source: Vec<T> = (0..end.saturating_sub(at)).map(|_| value(random.next())).collect();
+                let source: Vec<T> = (0..end.saturating_sub(at)).map(|_| value(chance.next())).collect();
                 match model.get_mut(at..at + source.len()) {
                     Some(part) => {
                         array.write(at, &source).unwrap();
@@ -59,17 +60,17 @@ fn elements<T: Plain + Send + PartialEq + Debug>(seed: u64, handles: &[Array<T>]
 
 /// The same steps on claims of an array and on a `Vec`.
 fn claims<T: Pod + Send + Sync + PartialEq + Debug>(seed: u64, array: &Array<T>, value: fn(u64) -> T) {
-    let mut random = Random(seed);
+    let mut chance = Chance::new(seed);
     let mut model = array.to_vec();
     for _ in 0..STEPS {
-        let (start, end) = (random.below(LEN + 1), random.below(LEN + 2));
-        let new = value(random.next());
+        let (start, end) = (chance.below(LEN + 1), chance.below(LEN + 2));
+        let new = value(chance.next());
         let Some(part) = model.get_mut(start..end) else {
             array.claim(start..end).unwrap_err();
             array.share(start..end).unwrap_err();
             continue;
         };
-        match random.below(4) {
+        match chance.below(4) {
             0 => assert_eq!(array.share(start..end).unwrap()[..], *part),
             1 => {
                 array.claim(start..end).unwrap().fill(new);
@@ -130,7 +131,7 @@ fn claims_do_as_slices_of_a_vec_do() {
 
 #[test]
 fn another_process_goes_on_where_this_one_stops() {
-    let _watch = Watch::new("two processes and a model");
+    let _watch = bounded("two processes and a model");
     let array = same_as_a_vec(best);
     for seed in 3..6 {
         join(commons::spawn((array.clone(), seed), |(array, seed): (Array<Best>, u64)| {

@@ -6,8 +6,11 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part
 
 pub mod chance;
+pub mod examples;
+pub mod forks;
 pub mod scene;
 pub mod watchdog;
+pub mod workers;
 
 use std::{
     fs,

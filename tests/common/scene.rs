@@ -101,6 +101,13 @@ impl Scene {
         assert_eq!(claim.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
+    /// The calling thread holds all, and still does.
+    pub fn assert_held_here(&self) {
+        assert!(self.value.try_lock().is_none());
+        assert!(matches!(self.stage.mutex.try_lock(), Err(TryLockError::WouldBlock)));
+        assert_eq!(self.array.try_claim(3..5).unwrap_err().kind(), ErrorKind::WouldDeadlock);
+    }
+
     /// A holder died in `hold_all`: everything is handed on, and what must be told is told.
     pub fn assert_handed_on(&self) {
         let value = self.value.lock_timeout(SOON).expect("the value's lock is handed on");

@@ -1,19 +1,20 @@
 //! Workers, sentences and bounded time, for the tests of typed handles.
 
-#![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part
-
 use std::{
     fs::OpenOptions,
     os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use commons::{Message, Plain, Process, Value};
 
-use crate::common;
+use super::{
+    file_of,
+    watchdog::{Watchdog, watchdog},
+};
 
 /// Longer than anything takes on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -21,21 +22,9 @@ pub const LONG: Duration = Duration::from_secs(60);
 /// Long enough to see that somebody waits. What is awaited for so long never comes.
 pub const SHORT: Duration = Duration::from_millis(20);
 
-/// Ends the whole run if the test has not ended in time: a bug is a failure and not a hang.
-#[derive(Debug)]
-pub struct Watch(mpsc::Sender<()>);
-
-impl Watch {
-    pub fn new(test: &'static str) -> Self {
-        let (alive, ended) = mpsc::channel();
-        thread::spawn(move || {
-            if ended.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{test} has not ended within {LONG:?}");
-                std::process::abort();
-            }
-        });
-        Self(alive)
-    }
+/// Ends the whole run if this test has not ended in time.
+pub fn bounded(test: &'static str) -> Watchdog {
+    watchdog(test, LONG)
 }
 
 /// What the worker returns.
@@ -89,30 +78,13 @@ pub fn await_stage(stage: &Stage, step: u32) {
     stage.wait_until_timeout(|&now| now >= step, LONG).unwrap();
 }
 
-/// The same random numbers on every run: xorshift64*, Marsaglia 2003 and Vigna 2014.
-#[derive(Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next()) * end as u128) >> 64) as usize
-    }
-}
-
 /// A named object's file, to write in it what no handle would; offsets as in docs/format.md.
 #[derive(Debug)]
 pub struct Bytes(std::fs::File);
 
 impl Bytes {
     pub fn of(name: &str) -> Self {
-        Self(OpenOptions::new().read(true).write(true).open(common::file_of(name)).unwrap())
+        Self(OpenOptions::new().read(true).write(true).open(file_of(name)).unwrap())
     }
 
     fn number(&self, at: u64) -> u64 {

@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
-    raw::{
-        mutex::{Acquired, LockFault},
-        versioned::full_barrier_after_swap,
-    },
+    raw::mutex::{Acquired, LockFault},
 };
 
 /// Why no message was received.
@@ -75,8 +72,7 @@ impl RawRing {
         self.consumers.lock.unlock();
         received?;
         if kept {
-            full_barrier_after_swap();
-            self.consumers.room.ring_after_barrier(1);
+            self.consumers.room.ring(1);
         }
         Ok(kept)
     }

@@ -9,7 +9,7 @@
 //!
 //! **Orderings.** The commit releases the payload and the 0 behind it to whoever acquires the header.
 //! `head` is acquired before words that were read are written again. The consumers' sleepers are
-//! looked at after the unlocking swap, a full barrier.
+//! looked at after the unlock; the barrier in between is theirs.
 
 use std::sync::atomic::Ordering::*;
 
@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
-    raw::{
-        mutex::{Acquired, LockFault},
-        versioned::full_barrier_after_swap,
-    },
+    raw::mutex::{Acquired, LockFault},
 };
 
 /// Why a message was not sent.
@@ -92,8 +89,7 @@ impl RawRing {
         let sent = send();
         self.producers.lock.unlock();
         sent?;
-        full_barrier_after_swap();
-        self.producers.message.ring_after_barrier(1);
+        self.producers.message.ring(1);
         Ok(())
     }
 

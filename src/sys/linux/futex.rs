@@ -50,10 +50,10 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Woken
 
 const BITSET_ANY: std::num::NonZeroU32 = std::num::NonZeroU32::MAX;
 
-/// Wakes up to `count` sleepers of `word` in all processes.
-pub(crate) fn wake(word: &AtomicU32, count: u32) {
+/// Wakes up to `count` sleepers of `word` in all processes; how many there were.
+pub(crate) fn wake(word: &AtomicU32, count: u32) -> usize {
     // The only error is a bad address, which a reference is not.
-    let _ = futex::wake(word, Flags::empty(), count);
+    futex::wake(word, Flags::empty(), count).unwrap_or(0)
 }
 
 /// As [`wake`], of a word whose memory may be gone; then nothing happens.
@@ -102,5 +102,44 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Deadline) -> Woken
             // EAGAIN: a word differs.
             _ => Woken::Look,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            atomic::{AtomicU32, Ordering::*},
+            mpsc,
+        },
+        thread,
+    };
+
+    use super::*;
+    use crate::sys::identity;
+
+    #[test]
+    fn a_signal_ends_no_sleep() {
+        static HANDLED: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn handle(_: libc::c_int) {
+            HANDLED.fetch_add(1, Relaxed);
+        }
+        let handler: extern "C" fn(libc::c_int) = handle;
+        // SAFETY: the handler only counts, and nobody else in this program uses the signal.
+        unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+        let (sender, receiver) = mpsc::channel();
+        let sleeper = thread::spawn(move || {
+            sender.send(identity::current_tid().get()).unwrap();
+            wait(&AtomicU32::new(7), 7, Deadline::after(Duration::from_millis(50)))
+        });
+        let tid = receiver.recv().unwrap();
+        while !sleeper.is_finished() {
+            let process = identity::current_pid();
+            // SAFETY: takes three numbers; the thread is this process's or, after its end, nobody's.
+            unsafe { libc::syscall(libc::SYS_tgkill, process, tid, libc::SIGUSR2) };
+            thread::sleep(Duration::from_micros(100));
+        }
+        assert_eq!(sleeper.join().unwrap(), Woken::TimedOut);
+        assert!(HANDLED.load(Relaxed) > 0, "no signal came");
     }
 }

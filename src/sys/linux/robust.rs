@@ -45,7 +45,9 @@ pub(crate) struct Head {
 pub(crate) struct Node {
     pub(crate) word: AtomicU32,
     pub(crate) data: [AtomicU32; 5],
-    prev: AtomicUsize,
+    /// In an anchor the address of the `next` before it, which the C library may change. In a cell
+    /// nobody needs that, and the lock keeps its sleepers here.
+    pub(crate) prev: AtomicUsize,
     /// Address of the next node's `next`. Written for the kernel and never read back by us.
     pub(crate) next: AtomicUsize,
 }

@@ -1,0 +1,93 @@
+//! A lock around a number: alone, and with another process that wants it too.
+
+use commons::{Shared, sync::Mutex};
+
+use crate::{
+    gate::Gate,
+    measure::{Made, repeat, repeat_alone},
+    partner::Partner,
+    peers::{mapping::Mapping, pthread, raw_sync, standard},
+    row::Row,
+};
+
+const GROUP: &str = "lock";
+
+pub(crate) const ROWS: &[Row] = &[
+    Row { group: GROUP, name: "std", peer: "std-mutex", target: 1.10, ours: alone, theirs: standard::mutex },
+    Row {
+        group: GROUP,
+        name: "pthread",
+        peer: "pthread-robust",
+        target: 0.65,
+        ours: alone,
+        theirs: pthread_alone,
+    },
+    Row {
+        group: GROUP,
+        name: "raw_sync",
+        peer: "raw_sync",
+        target: 0.30,
+        ours: alone,
+        theirs: raw_sync::mutex,
+    },
+    Row {
+        group: GROUP,
+        name: "contended",
+        peer: "pthread-robust",
+        target: 0.80,
+        ours: contended,
+        theirs: pthread_contended,
+    },
+];
+
+type Counter = Shared<Mutex<u64>>;
+
+#[inline(always)]
+fn increment(counter: &Counter) -> u64 {
+    let mut guard = counter.lock().expect("no owner has died");
+    *guard += 1;
+    *guard
+}
+
+fn alone() -> Made {
+    let counter = Shared::new(Mutex::new(0)).map_err(|error| error.to_string())?;
+    Ok(Box::new(move |count| repeat_alone(count, || increment(&counter))))
+}
+
+/// Half of the increments here, half in another process, both starting at once.
+fn contended() -> Made {
+    let counter: Counter = Shared::new(Mutex::new(0)).map_err(|error| error.to_string())?;
+    let partner = Partner::process(counter.clone(), |(gate, counter): (Gate, Counter)| {
+        gate.attend(|turn| {
+            repeat(turn.count(), || increment(&counter));
+        });
+    })?;
+    Ok(Box::new(move |count| {
+        partner.together(count.div_ceil(2), |half| {
+            repeat(half, || increment(&counter));
+        })
+    }))
+}
+
+fn pthread_alone() -> Made {
+    let counter = pthread::Counter::create(Mapping::create(pthread::Counter::SIZE)?)?;
+    Ok(Box::new(move |count| repeat_alone(count, || counter.increment())))
+}
+
+fn pthread_contended() -> Made {
+    let mapping = Mapping::create(pthread::Counter::SIZE)?;
+    let path = mapping.path();
+    let counter = pthread::Counter::create(mapping)?;
+    let partner = Partner::process(path, |(gate, path): (Gate, String)| {
+        let mapping = Mapping::open(&path).expect("the parent keeps the file open");
+        let counter = pthread::Counter::of_other(mapping);
+        gate.attend(|turn| {
+            repeat(turn.count(), || counter.increment());
+        });
+    })?;
+    Ok(Box::new(move |count| {
+        partner.together(count.div_ceil(2), |half| {
+            repeat(half, || counter.increment());
+        })
+    }))
+}

@@ -1,0 +1,124 @@
+//! A value that others read and change.
+
+use std::sync::Arc;
+
+use commons::{Atomic, Value};
+
+use crate::{
+    gate::Gate,
+    measure::{Made, repeat, repeat_alone},
+    partner::Partner,
+    peers::{python, standard},
+    row::Row,
+};
+
+const GROUP: &str = "value";
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        group: GROUP,
+        name: "update",
+        peer: "std-mutex",
+        target: 1.60,
+        ours: update,
+        theirs: standard::mutex,
+    },
+    Row {
+        group: GROUP,
+        name: "get",
+        peer: "std-rwlock",
+        target: 0.50,
+        ours: get,
+        theirs: standard::rwlock_read,
+    },
+    Row {
+        group: GROUP,
+        name: "get-while-written",
+        peer: "parking_lot-rwlock",
+        target: 0.50,
+        ours: get_while_written,
+        theirs: parking_lot_read_while_written,
+    },
+    Row {
+        group: GROUP,
+        name: "fetch_add",
+        peer: "AtomicU64",
+        target: 1.05,
+        ours: fetch_add,
+        theirs: standard::fetch_add,
+    },
+    Row {
+        group: GROUP,
+        name: "python",
+        peer: "python-value",
+        target: 0.02,
+        ours: update,
+        theirs: python_value,
+    },
+];
+
+fn update() -> Made {
+    let value = Value::new(0u64).map_err(|error| error.to_string())?;
+    Ok(Box::new(move |count| {
+        repeat_alone(count, || {
+            value.update(|number| {
+                *number += 1;
+                *number
+            })
+        })
+    }))
+}
+
+fn get() -> Made {
+    let value = Value::new(7u64).map_err(|error| error.to_string())?;
+    Ok(Box::new(move |count| repeat_alone(count, || value.get())))
+}
+
+/// Another process does nothing but write.
+fn get_while_written() -> Made {
+    let value = Value::new([0u64; 8]).map_err(|error| error.to_string())?;
+    let partner = Partner::process(value.clone(), |(gate, value): (Gate, Value<[u64; 8]>)| {
+        gate.attend(|turn| {
+            while turn.goes_on() {
+                value.set([turn.number(); 8]);
+            }
+        });
+    })?;
+    Ok(Box::new(move |count| partner.during(|| repeat(count, || value.get()))))
+}
+
+/// Another thread does nothing but write: this lock is for one process.
+fn parking_lot_read_while_written() -> Made {
+    let lock = Arc::new(parking_lot::RwLock::new([0u64; 8]));
+    let partner = Partner::thread(lock.clone(), |(gate, lock)| {
+        gate.attend(|turn| {
+            while turn.goes_on() {
+                *lock.write() = [turn.number(); 8];
+            }
+        });
+    })?;
+    Ok(Box::new(move |count| partner.during(|| repeat(count, || *lock.read()))))
+}
+
+fn fetch_add() -> Made {
+    let atomic = Atomic::new(0u64).map_err(|error| error.to_string())?;
+    Ok(Box::new(move |count| repeat_alone(count, || atomic.fetch_add(1))))
+}
+
+/// Python times itself, so its start and the pipes to it do not count.
+fn python_value() -> Made {
+    python::contestant(
+        "from multiprocessing import Value
+from time import thread_time_ns
+
+value = Value('Q')
+
+def run(count):
+    start = thread_time_ns()
+    for _ in range(count):
+        with value.get_lock():
+            value.value += 1
+    return thread_time_ns() - start
+",
+    )
+}

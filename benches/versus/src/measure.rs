@@ -1,0 +1,111 @@
+//! Timing: how often an operation is repeated, in how many rounds, and which round is reported.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use crate::clock;
+
+/// One side of a row: runs that many operations and says how long they took.
+pub(crate) type Contestant = Box<dyn FnMut(u64) -> Duration>;
+
+/// A contestant, or why there is none.
+pub(crate) type Made = Result<Contestant, String>;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// How long a row shall take.
+    budget: Duration,
+}
+
+impl Plan {
+    pub(crate) const FULL: Self = Self { budget: Duration::from_secs(3) };
+    pub(crate) const QUICK: Self = Self { budget: Duration::from_millis(500) };
+}
+
+/// How long a round shall take. A scheduler hands a CPU to others for a few milliseconds at a time, so
+/// of many rounds that are shorter than that most are not interrupted, and the median is of those.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// A row has no fewer, however long one takes.
+const LEAST_ROUNDS: usize = 7;
+
+/// What the rounds of one side gave, in nanoseconds per operation, lowest first.
+#[derive(Clone, Debug)]
+pub(crate) struct Costs(Vec<f64>);
+
+impl Costs {
+    fn of(mut rounds: Vec<f64>) -> Self {
+        rounds.sort_by(f64::total_cmp);
+        Self(rounds)
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+
+    /// The rounds that a quarter of all undercut and exceed: how even the rounds were.
+    pub(crate) fn quartiles(&self) -> [f64; 2] {
+        [self.0[self.0.len() / 4], self.0[self.0.len() * 3 / 4]]
+    }
+}
+
+/// Times `count` calls in a row, as the clock on the wall has it. Every contestant's result goes into
+/// the same black box.
+#[inline]
+pub(crate) fn repeat<R>(count: u64, operation: impl FnMut() -> R) -> Duration {
+    timed_by(clock::now, count, operation)
+}
+
+/// As [`repeat`], for what one thread does alone and awake: the time that others have the CPU is left
+/// out.
+#[inline]
+pub(crate) fn repeat_alone<R>(count: u64, operation: impl FnMut() -> R) -> Duration {
+    timed_by(clock::own_time, count, operation)
+}
+
+#[inline]
+fn timed_by<R>(clock: fn() -> Duration, count: u64, mut operation: impl FnMut() -> R) -> Duration {
+    let start = clock();
+    for _ in 0..count {
+        black_box(operation());
+    }
+    clock() - start
+}
+
+/// Measures both sides in alternating rounds, so that what slows the machine slows both.
+pub(crate) fn side_by_side(plan: Plan, ours: &mut Contestant, peer: &mut Contestant) -> [Costs; 2] {
+    let counts = [calibrate(ours), calibrate(peer)];
+    let mut rounds = [Vec::new(), Vec::new()];
+    let start = Instant::now();
+    while rounds[0].len() < LEAST_ROUNDS || start.elapsed() < plan.budget {
+        // Neither side always comes second.
+        let first = rounds[0].len() % 2;
+        for side in [first, 1 - first] {
+            let contestant = if side == 0 { &mut *ours } else { &mut *peer };
+            let elapsed = contestant(counts[side]);
+            rounds[side].push(elapsed.as_nanos() as f64 / counts[side] as f64);
+        }
+    }
+    rounds.map(Costs::of)
+}
+
+/// How many operations fill a round. What is run to find out also warms caches and predictors up.
+fn calibrate(contestant: &mut Contestant) -> u64 {
+    let mut count = 1;
+    loop {
+        let elapsed = contestant(count).max(Duration::from_nanos(1));
+        let wanted = count as f64 * ROUND.as_secs_f64() / elapsed.as_secs_f64();
+        if elapsed * 2 >= ROUND {
+            return (wanted as u64).max(1);
+        }
+        // One slow call at the start must not decide.
+        count = (wanted as u64).clamp(count * 2, count * 16);
+    }
+}
