@@ -85,10 +85,6 @@ macro_rules! end {
             pub fn info(&self) -> SegmentInfo {
                 self.core.segment().info()
             }
-
-            pub(crate) fn core(&self) -> &Core {
-                &self.core
-            }
         }
 
         impl<T> Clone for $name<T> {
@@ -133,6 +129,12 @@ end! {
 end! {
     /// The receiving end of a [`channel`]. Each message goes to one receiver.
     Receiver, Side::Receivers
+}
+
+impl<T> Receiver<T> {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl<T: Message> Sender<T> {

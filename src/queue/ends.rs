@@ -18,15 +18,6 @@ pub(crate) enum Side {
     Receivers,
 }
 
-impl Side {
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Senders => Self::Receivers,
-            Self::Receivers => Self::Senders,
-        }
-    }
-}
-
 /// The counts. All zeroes: nobody has an end.
 #[repr(C)]
 #[derive(Debug)]
