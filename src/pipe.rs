@@ -55,7 +55,7 @@ const END: End = End::Disconnected;
 pub struct Connection<S, R> {
     outgoing: Core,
     incoming: Core,
-    messages: PhantomData<fn(S, R) -> (S, R)>,
+    messages: PhantomData<(fn(S), fn() -> R)>,
 }
 
 impl<S, R> Connection<S, R> {

@@ -11,8 +11,8 @@ use common::watchdog::watchdog;
 use commons::{
     Process, Shareable, Shared,
     sync::{
-        Barrier, BarrierError, Condvar, Event, Mutex, Once, ReentrantLock, RwLock, RwLockWriteGuard, Semaphore,
-        TryLockError,
+        Barrier, BarrierError, Condvar, Event, Mutex, Once, ReentrantLock, RwLock, RwLockWriteGuard,
+        Semaphore, TryLockError,
     },
 };
 
@@ -324,7 +324,8 @@ fn once_is_done_by_the_next_if_the_first_dies() {
     kill(dead);
     assert!(!room.once.is_completed());
     let mut runs = 0;
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.once.call_once(|| panic!("no"))));
+    let panicked =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.once.call_once(|| panic!("no"))));
     assert!(panicked.is_err());
     room.once.call_once(|| runs += 1);
     room.once.call_once(|| runs += 1);

@@ -123,7 +123,8 @@ fn work((queue, done): Work) {
 fn leased_messages_survive_the_death_of_their_workers() {
     const MESSAGES: u32 = 20_000;
     let _guard = watchdog("leases under kills", LIMIT);
-    let (queue, done) = (Queue::<u32>::bounded(64).unwrap(), AtomicArray::<u32>::new(MESSAGES as usize).unwrap());
+    let (queue, done) =
+        (Queue::<u32>::bounded(64).unwrap(), AtomicArray::<u32>::new(MESSAGES as usize).unwrap());
     let start = || commons::spawn((queue.clone(), done.clone()), work).unwrap();
     let mut workers: Vec<_> = (0..3).map(|_| start()).collect();
     let mut chance = common::chance::Chance::new(common::chance::seed("leases"));
@@ -169,8 +170,13 @@ fn producers_that_are_killed_tear_nothing_and_block_nobody() {
     let mut producers = vec![(0, start(0)), (1, start(1))];
     let mut received: Vec<u32> = vec![0; KILLS + 2];
     let mut receive = |queue: &Queue<Message>| {
-        let (producer, number, bytes) = queue.recv_timeout(Duration::from_secs(20)).expect("a message in time");
-        assert_eq!((producer, number, bytes), message(producer, received[producer as usize]), "in order and whole");
+        let (producer, number, bytes) =
+            queue.recv_timeout(Duration::from_secs(20)).expect("a message in time");
+        assert_eq!(
+            (producer, number, bytes),
+            message(producer, received[producer as usize]),
+            "in order and whole"
+        );
         received[producer as usize] += 1;
     };
     for kill in 0..KILLS {
@@ -234,13 +240,14 @@ fn ends_of_channels_and_pipes_travel() {
     let _guard = watchdog("ends that travel", LIMIT);
     let (sender, receiver) = commons::channel::<u32>(10).unwrap();
     let (near, far) = commons::pipe::<Sender<u32>, u32>().unwrap();
-    let process = commons::spawn((receiver, far), |(receiver, far): (Receiver<u32>, Connection<u32, Sender<u32>>)| {
-        let sender = far.recv().unwrap();
-        sender.send(&1).unwrap();
-        drop(sender);
-        far.send(&receiver.iter().map(Result::unwrap).sum()).unwrap();
-    })
-    .unwrap();
+    let process =
+        commons::spawn((receiver, far), |(receiver, far): (Receiver<u32>, Connection<u32, Sender<u32>>)| {
+            let sender = far.recv().unwrap();
+            sender.send(&1).unwrap();
+            drop(sender);
+            far.send(&receiver.iter().map(Result::unwrap).sum()).unwrap();
+        })
+        .unwrap();
     sender.send(&40).unwrap();
     near.send(&sender).unwrap();
     sender.send(&1).unwrap();

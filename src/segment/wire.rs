@@ -83,7 +83,7 @@ impl Segment {
         deserializer: D,
         expected: &Expected,
     ) -> Result<Self, D::Error> {
-        Self::deserialize_then(deserializer, expected, |segment| Ok(segment))
+        Self::deserialize_then(deserializer, expected, Ok)
     }
 
     /// As [`Segment::deserialize_expecting`]; `then` runs before the message counts as received.

@@ -69,8 +69,8 @@ impl Looks {
         self.0 += 1;
         match self.0 {
             ..=40 => backoff::pause(1),
-            ..=50 => backoff::pause(4),
-            ..=110 => std::thread::yield_now(),
+            41..=50 => backoff::pause(4),
+            51..=110 => std::thread::yield_now(),
             _ => return false,
         }
         true
