@@ -1,8 +1,12 @@
-//! Every waiter of a lock is woken in its turn, and none has to find out by itself.
+//! Every waiter of a lock is woken in its turn, and none has to find out by itself; one that gives up
+//! does so in time.
 
 use std::{
     fs,
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -77,4 +81,33 @@ fn all_waiters_are_woken_one_after_the_other() {
     }
     println!("the last of {WAITERS} waiters had the lock after {rounds:.1?}");
     assert_eq!(*lock.lock().unwrap(), WAITERS * rounds.len());
+}
+
+/// Before a waiter sleeps it lets others run between its looks, and those may run for long.
+#[test]
+fn a_timeout_ends_in_time_on_a_busy_machine() {
+    const TRIES: usize = 20;
+    let lock = Shared::new(Mutex::new(0)).unwrap();
+    let (held, done) = (lock.lock().unwrap(), AtomicBool::new(false));
+    let mut took: Vec<Duration> = thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().unwrap().get() * 3 {
+            scope.spawn(|| while !done.load(Relaxed) {});
+        }
+        let tries = scope.spawn(|| {
+            let one = |_| {
+                let start = Instant::now();
+                assert!(lock.lock_timeout(Duration::from_millis(2)).is_err());
+                start.elapsed()
+            };
+            (0..TRIES).map(one).collect()
+        });
+        let took = tries.join();
+        done.store(true, Relaxed);
+        took.unwrap()
+    });
+    drop(held);
+    took.sort();
+    println!("{TRIES} waits of 2 ms took {took:.1?}");
+    let most = took[TRIES * 3 / 4];
+    assert!(most < Duration::from_millis(100), "one in four waits of 2 ms took {most:.1?} or longer");
 }
