@@ -41,6 +41,11 @@ impl Backoff {
         }
         self.looks <= QUICK_LOOKS + YIELDING_LOOKS
     }
+
+    /// Whether the last pause was as long as others liked to run: on a busy machine milliseconds.
+    pub(crate) fn lets_others_run(&self) -> bool {
+        self.looks > QUICK_LOOKS
+    }
 }
 
 /// So many ticks. The length of a PAUSE instruction differs ten-fold from processor to processor.

@@ -166,7 +166,7 @@ impl RawMutex {
             if let Some(acquired) = self.take(&taker, 0) {
                 return Ok(acquired);
             }
-            if !backoff.look_again() {
+            if !backoff.look_again() || backoff.lets_others_run() && deadline.has_passed() {
                 break;
             }
         }
