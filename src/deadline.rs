@@ -12,6 +12,9 @@ impl Deadline {
     /// Later than every other deadline.
     pub(crate) const NEVER: Self = Self(None);
 
+    /// Passed already: for attempts that do not wait.
+    pub(crate) const NOW: Self = Self(Some(Duration::ZERO));
+
     /// `timeout` from now; a timeout past the end of time is [`Deadline::NEVER`].
     pub(crate) fn after(timeout: Duration) -> Self {
         let end = now().checked_add(timeout);
@@ -30,6 +33,11 @@ impl Deadline {
             Some(at) if end.0.is_none_or(|end| at < end) => self,
             _ => end,
         }
+    }
+
+    /// What is left until it, zero when it has passed; `None` means forever.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        Some(self.0?.saturating_sub(now()))
     }
 
     /// As the kernel takes it; `None` means forever.

@@ -48,6 +48,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The other side has closed the object.
     Closed,
+    /// A barrier's party died, was late or called it off.
+    Broken,
     /// The object, or the process that held it, is gone.
     Gone,
     /// The object belongs to another pid or time namespace, where our thread ids mean nothing.

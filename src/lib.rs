@@ -76,7 +76,12 @@ mod shared;
 mod atomic;
 mod value;
 mod array;
+mod queue;
+mod channel;
+mod pipe;
+mod listener;
 mod process;
+mod select;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -85,12 +90,20 @@ pub use commons_derive::{Plain, Shareable};
 pub use crate::{
     array::{Array, Claim, Share},
     atomic::{Atomic, AtomicArray, Bits, Number, Word},
+    channel::{Receiver, Sender, channel},
     error::{Error, ErrorKind, Result},
     failure::Failure,
+    listener::Listener,
     message::Message,
+    pipe::{Connection, pipe},
     plain::Plain,
     process::{Exit, Process, ProcessError, init, spawn},
+    queue::{
+        Lease, Messages, Queue, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
+        TrySendError,
+    },
     segment::{Options, SegmentInfo, catalog},
+    select::{Select, Selectable},
     shareable::{Field, Shareable},
     shared::Shared,
     value::{Value, ValueGuard},

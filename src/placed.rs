@@ -78,7 +78,7 @@ impl<T: Shareable> Placed<T> {
 
 fn layout<T>(kind: Kind, element: Element) -> Layout {
     let (payload_len, payload_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    Layout { kind, element, shape: Vec::new(), payload_len, payload_align }
+    Layout { kind, element, shape: Vec::new(), payload_len, payload_align, reserved: None }
 }
 
 fn expected<T>(kind: Kind, element: Element) -> Expected {

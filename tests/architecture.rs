@@ -24,8 +24,13 @@ const ORDER: &[&str] = &[
     "shared",
     "atomic",
     "value",
-    "array",   // typed data
-    "process", // other processes
+    "array", // typed data
+    "queue",
+    "channel",
+    "pipe",
+    "listener", // messages
+    "process",
+    "select", // other processes, and the first of many
 ];
 
 /// The files that may hold `unsafe`. Each says in its head, under `# Safety`, why it must.
@@ -40,12 +45,17 @@ const UNSAFE: &[&str] = &[
     "process/call.rs",
     "process/child.rs",
     "process/function.rs",
+    "queue/memory.rs",
     "raw/copy.rs",
     "raw/held.rs",
     "raw/life.rs",
     "shareable.rs",
     "sync/mutex.rs",
+    "sync/place.rs",
+    "sync/reentrant.rs",
+    "sync/rwlock.rs",
     "sync/versioned.rs",
+    "sys/linux/barrier.rs",
     "sys/linux/descriptor.rs",
     "sys/linux/filelock.rs",
     "sys/linux/fork.rs",

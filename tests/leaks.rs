@@ -246,7 +246,8 @@ fn a_thread_that_used_a_lock_that_is_unmapped_leaves_other_memory_alone() {
         common::eventually("the thread has ended", || !fs::exists(&task).unwrap());
         for at in 0..1024 {
             // SAFETY: in the page, aligned, written above.
-            assert_eq!(unsafe { words.wrapping_add(at).read_volatile() }, tid, "word {at} was taken for a lock");
+            let word = unsafe { words.wrapping_add(at).read_volatile() };
+            assert_eq!(word, tid, "word {at} was taken for a lock");
         }
         // SAFETY: mapped above, and no pointer is used again.
         unsafe { munmap(page, 4096) }.unwrap();

@@ -291,7 +291,8 @@ pub(super) fn claim_sentence(fault: LockFault) -> String {
                                64 claims of the array, or is inside its `update`; use the claim, or drop it first"
             .to_owned(),
         LockFault::Held | LockFault::TimedOut => {
-            "another thread or process has claimed some of these elements and did not release them in time".to_owned()
+            "another thread or process has claimed some of these elements and did not release them in time"
+                .to_owned()
         }
         LockFault::TooMany => fault.sentence(),
     }

@@ -330,6 +330,7 @@ pub(super) fn layout_of<T>(shape: &[usize]) -> Result<Layout> {
         shape,
         payload_len,
         payload_align: payload_align::<T>(),
+        reserved: None,
     })
 }
 

@@ -455,6 +455,7 @@ fn layout<T: Word>(len: usize) -> Layout {
         // Longer than any file, where even a number cannot say it: refused with the same sentence.
         payload_len: payload_len::<T>(len as u64).unwrap_or(u64::MAX),
         payload_align: align_of::<T>() as u64,
+        reserved: None,
     }
 }
 

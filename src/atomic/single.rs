@@ -390,7 +390,14 @@ fn element<T: Word>() -> Element {
 
 fn layout<T: Word>() -> Layout {
     let (payload_len, payload_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    Layout { kind: Kind::Atomic, element: element::<T>(), shape: vec![], payload_len, payload_align }
+    Layout {
+        kind: Kind::Atomic,
+        element: element::<T>(),
+        shape: vec![],
+        payload_len,
+        payload_align,
+        reserved: None,
+    }
 }
 
 fn expected<T: Word>() -> Expected {

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     os::fd::BorrowedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -136,6 +136,11 @@ impl<R> Process<R> {
     #[doc(alias = "pid")]
     pub fn id(&self) -> u32 {
         self.started.id
+    }
+
+    /// For a select: the word that changes when the process ends.
+    pub(crate) fn state(&self) -> (&AtomicU32, u32) {
+        self.started.state()
     }
 
     /// Whether the process has ended.

@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         OnceLock,
-        atomic::Ordering::{Acquire, Release},
+        atomic::{
+            AtomicU32,
+            Ordering::{Acquire, Release},
+        },
     },
     time::Duration,
 };
@@ -88,6 +91,12 @@ impl Started {
     /// How it ended, once it has.
     pub(super) fn end(&self) -> Option<&End> {
         self.end.get()
+    }
+
+    /// The word that changes when it ends, and how it is now.
+    pub(super) fn state(&self) -> (&AtomicU32, u32) {
+        let state = self.call.state();
+        (state, state.load(Acquire))
     }
 
     /// Whether it came as far as `commons::init()`.

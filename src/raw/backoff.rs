@@ -35,16 +35,21 @@ impl Backoff {
     pub(crate) fn look_again(&mut self) -> bool {
         self.looks += 1;
         if self.looks <= QUICK_LOOKS {
-            (0..1 << self.looks.min(LONGEST_PAUSE)).for_each(|_| pause());
+            pause(1 << self.looks.min(LONGEST_PAUSE));
         } else {
             std::thread::yield_now();
         }
         self.looks <= QUICK_LOOKS + YIELDING_LOOKS
     }
+
+    /// Whether the last pause was as long as others liked to run: on a busy machine milliseconds.
+    pub(crate) fn lets_others_run(&self) -> bool {
+        self.looks > QUICK_LOOKS
+    }
 }
 
-/// One tick. The length of a PAUSE instruction differs ten-fold from processor to processor.
-fn pause() {
+/// So many ticks. The length of a PAUSE instruction differs ten-fold from processor to processor.
+pub(super) fn pause(ticks: u32) {
     static PAUSES: AtomicU32 = AtomicU32::new(0);
     let pauses = match PAUSES.load(Relaxed) {
         0 => {
@@ -54,7 +59,7 @@ fn pause() {
         }
         known => known,
     };
-    (0..pauses).for_each(|_| spin_loop());
+    (0..pauses * ticks).for_each(|_| spin_loop());
 }
 
 #[cold]

@@ -17,7 +17,7 @@
 
 use std::{
     mem::offset_of,
-    sync::atomic::{AtomicUsize, Ordering::*, compiler_fence},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
     time::Duration,
 };
 
@@ -50,6 +50,8 @@ const EPOCH: usize = 0;
 const OWNER_SLOT: usize = 1;
 /// Index in `data` of whether the protected value is consistent (0) or not.
 const STATE: usize = 2;
+/// Index in `data` of the first of two words that this machine leaves to others.
+const SPARE: usize = 3;
 
 const _: () = assert!(size_of::<RawMutex>() == 40 && offset_of!(Node, data) == 4);
 
@@ -164,7 +166,7 @@ impl RawMutex {
             if let Some(acquired) = self.take(&taker, 0) {
                 return Ok(acquired);
             }
-            if !backoff.look_again() {
+            if !backoff.look_again() || backoff.lets_others_run() && deadline.has_passed() {
                 break;
             }
         }
@@ -396,6 +398,27 @@ impl RawMutex {
         }
     }
 
+    /// Whether nobody owns it and the last owner has released it.
+    pub(crate) fn is_free(&self) -> bool {
+        self.node.word.load(Acquire) & (TID | OWNER_DIED) == 0
+    }
+
+    /// Whether the last owner died, and nobody has taken it since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let word = self.node.word.load(Acquire);
+        word & TID == 0 && word & OWNER_DIED != 0
+    }
+
+    /// Releases the lock of an owner whose death the kernel has not marked.
+    pub(crate) fn release_if_dead(&self) {
+        if self.is_locked()
+            && let Ok(taker) = Taker::new(self)
+            && self.steal_from_the_dead(&taker).is_some()
+        {
+            self.unlock_waking(futex::ALL);
+        }
+    }
+
     /// Whether the calling thread holds it.
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
@@ -408,6 +431,12 @@ impl RawMutex {
         // A cell that is in no segment is on no list, and its word is not a peer's to write.
         thread.holds(&self.node)
             || self.node.word.load(Relaxed) & TID == thread.tid() && thread.slot_of(self.address()).is_none()
+    }
+
+    /// One of two words beside the lock for whoever builds on it. Written by the holder.
+    #[inline]
+    pub(crate) fn spare(&self, which: usize) -> &AtomicU32 {
+        &self.node.data[SPARE + which]
     }
 
     /// Whether the protected value was left half-changed. Read and written by the holder.

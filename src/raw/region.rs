@@ -18,6 +18,9 @@ pub(crate) trait Peers: Send + Sync {
     /// Runs `steal` while nobody else of this segment recovers; false if somebody else does.
     fn recover(&self, steal: &mut dyn FnMut()) -> bool;
 
+    /// Whether the process that has attachment `slot` lives.
+    fn slot_is_alive(&self, slot: u32) -> bool;
+
     /// Attaches a forked child for itself, once; the slot it has.
     fn after_fork(&self) -> u32;
 }
@@ -98,6 +101,11 @@ pub(super) fn find<R>(address: usize, found: impl FnOnce(usize, usize, u32) -> R
         drop(table);
         renew(base, &*peers);
     }
+}
+
+/// The attachment slot that this process has in the segment that holds `address`.
+pub(super) fn slot_of(address: usize) -> Option<u32> {
+    find(address, |_, _, slot| slot)
 }
 
 /// Whom to ask about the segment that holds `address`.

@@ -127,7 +127,12 @@ fn make(
         Some(path) => Error::os(format_args!("cannot make {} for {label}", path.display()), error),
         None => os("make the file of", error),
     })?;
-    reserve(hold.file(), len, &label)?;
+    let now =
+        layout.reserved.map_or(len, |reserved| header.payload_offset + reserved.min(header.payload_len));
+    reserve(hold.file(), 0, now, &label)?;
+    if now < len {
+        shm::set_len(hold.file(), len).map_err(|error| os("make room for", error))?;
+    }
     if path.is_some() {
         shm::set_mode(hold.file(), settings.mode).map_err(|error| os("set the mode of", error))?;
     } else {
@@ -199,7 +204,8 @@ fn open(
 }
 
 /// Real memory behind every byte, or an error that has the numbers; never a SIGBUS later.
-fn reserve(file: BorrowedFd<'_>, len: u64, label: &str) -> Result<()> {
+pub(crate) fn reserve(file: BorrowedFd<'_>, start: u64, end: u64, label: &str) -> Result<()> {
+    let len = end - start;
     // An anonymous file has no file system that could be full: past the end of memory the kernel kills.
     if len >= LARGE && shm::lives_in_memory(file).unwrap_or(true) {
         let limits = [
@@ -213,7 +219,7 @@ fn reserve(file: BorrowedFd<'_>, len: u64, label: &str) -> Result<()> {
             }
         }
     }
-    let Err(error) = shm::reserve(file, 0, len) else { return Ok(()) };
+    let Err(error) = shm::reserve(file, start, end) else { return Ok(()) };
     let free = shm::free_bytes(file).ok().flatten();
     let free = free.map_or_else(String::new, |free| format!(" and {free} are free there"));
     Err(Error::os(format_args!("cannot reserve memory: {label} needs {len} bytes{free}"), error))
@@ -228,7 +234,7 @@ mod tests {
 
     fn layout() -> Layout {
         let element = Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![]);
-        Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8 }
+        Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8, reserved: None }
     }
 
     #[test]

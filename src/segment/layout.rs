@@ -47,6 +47,9 @@ pub(crate) struct Layout {
     /// Bytes of the machine and all elements together.
     pub(crate) payload_len: u64,
     pub(crate) payload_align: u64,
+    /// How many bytes of the payload get memory at once; `None`: all. The rest gets it by
+    /// `Segment::reserve`, before it is touched.
+    pub(crate) reserved: Option<u64>,
 }
 
 impl Layout {

@@ -12,7 +12,7 @@
 //! | `table` | all of them: one attachment for each file, handles on it, fork and exit |
 //! | `peers` | which of the others are dead |
 //! | `info`, `catalog` | what people and tools may know |
-//! | `birth`, `open` | making a segment, finding one |
+//! | `birth`, `open`, `growth` | making a segment, finding one, giving it more memory |
 //! | `wire` | handles in messages |
 //! | `options` | what a caller may ask for |
 
@@ -34,6 +34,7 @@ pub mod catalog;
 mod birth;
 mod open;
 mod wire;
+mod growth;
 mod options;
 
 pub(crate) use self::{
@@ -41,6 +42,7 @@ pub(crate) use self::{
     fingerprint::Element,
     kind::Kind,
     layout::{Expected, Layout, Settings},
+    options::QueueSettings,
     table::{Segment, leave_all},
     wire::{pinning, wait_for_pins},
 };

@@ -21,12 +21,28 @@ use super::layout::Settings;
 /// ```
 pub struct Options<H> {
     settings: Settings,
+    pub(crate) queue: QueueSettings,
     handle: PhantomData<fn() -> H>,
+}
+
+/// What a caller may ask for when a queue is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueSettings {
+    /// Bytes of messages that may wait.
+    pub(crate) bytes: u64,
+    /// How often a leased message is delivered; 0: without limit.
+    pub(crate) max_attempts: u32,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, max_attempts: 0 }
+    }
 }
 
 impl<H> Options<H> {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), handle: PhantomData }
+        Self { settings: Settings::default(), queue: QueueSettings::default(), handle: PhantomData }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -80,7 +96,7 @@ impl<H> Options<H> {
 
 impl<H> Clone for Options<H> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings, handle: PhantomData }
+        Self { settings: self.settings, queue: self.queue, handle: PhantomData }
     }
 }
 

@@ -48,6 +48,11 @@ impl Peers for Attachment {
         alone
     }
 
+    fn slot_is_alive(&self, slot: u32) -> bool {
+        let Some(process) = rows::read(self.mapping(), slot) else { return false };
+        slot == self.slot() || !self.slot_is_free(slot) && process.exists()
+    }
+
     fn after_fork(&self) -> u32 {
         self.slot()
     }
@@ -106,7 +111,14 @@ mod tests {
 
     fn segment() -> Segment {
         let element = Element::new(alloc::Layout::new::<u64>(), "u64".to_owned(), vec![]);
-        let layout = Layout { kind: Kind::Value, element, shape: vec![], payload_len: 8, payload_align: 8 };
+        let layout = Layout {
+            kind: Kind::Value,
+            element,
+            shape: vec![],
+            payload_len: 8,
+            payload_align: 8,
+            reserved: None,
+        };
         Segment::create(None, &Settings::default(), &layout, |_| {}).unwrap()
     }
 

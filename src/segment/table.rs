@@ -145,6 +145,21 @@ impl Segment {
         &self.attachment.header().shape
     }
 
+    /// This process's attachment slot.
+    pub(crate) fn slot(&self) -> u32 {
+        self.attachment.slot()
+    }
+
+    /// Whether a handle is in a message that was not received yet.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.attachment.pins().load(Acquire) != 0
+    }
+
+    /// Whether the process that has attachment `slot` lives.
+    pub(crate) fn slot_is_alive(&self, slot: u32) -> bool {
+        self.attachment.slot_is_alive(slot)
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.attachment.name()
     }

@@ -83,8 +83,30 @@ impl Segment {
         deserializer: D,
         expected: &Expected,
     ) -> Result<Self, D::Error> {
+        Self::deserialize_then(deserializer, expected, Ok)
+    }
+
+    /// As [`Segment::deserialize_expecting`]; `then` runs before the message counts as received.
+    pub(crate) fn deserialize_then<'de, D: Deserializer<'de>, R>(
+        deserializer: D,
+        expected: &Expected,
+        then: impl FnOnce(Self) -> Result<R>,
+    ) -> Result<R, D::Error> {
         let handle = Handle::deserialize(deserializer)?;
-        handle.attach(expected).map_err(message::refuse)
+        let segment = handle.attach(expected).map_err(message::refuse)?;
+        let received = handle.pinned.then(|| Received(segment.clone()));
+        let result = then(segment);
+        drop(received);
+        result.map_err(message::refuse)
+    }
+}
+
+/// A message with this segment has arrived; counts it down.
+struct Received(Segment);
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        unpin(&self.0);
     }
 }
 
@@ -99,9 +121,6 @@ impl Handle {
                 None => return Err(self.gone("its name is removed and made anew all the time")),
             }
         };
-        if self.pinned {
-            unpin(&segment);
-        }
         Ok(segment)
     }
 
@@ -288,8 +307,14 @@ mod tests {
     }
 
     fn segment(name: &str) -> Sent {
-        let layout =
-            Layout { kind: Kind::Value, element: element(), shape: vec![], payload_len: 8, payload_align: 8 };
+        let layout = Layout {
+            kind: Kind::Value,
+            element: element(),
+            shape: vec![],
+            payload_len: 8,
+            payload_align: 8,
+            reserved: None,
+        };
         let name = format!("wire-{}-{name}", std::process::id());
         Sent(Segment::create(Some(&name), &Settings::default(), &layout, |_| {}).unwrap())
     }

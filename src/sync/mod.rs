@@ -9,8 +9,23 @@
 //! these locks at a time, as many as the kernel is sure to hand on when it dies.
 
 mod mutex;
+mod rwlock;
+mod reentrant;
+mod condvar;
+mod semaphore;
+mod event;
+mod barrier;
+mod once;
+mod place;
 mod versioned;
 
+pub use barrier::{Barrier, BarrierError, BarrierTurn};
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use event::Event;
 pub use mutex::{LockResult, Mutex, MutexGuard, OwnerDied, TryLockError};
+pub use once::Once;
+pub use reentrant::{ReentrantLock, ReentrantLockGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{Permit, Semaphore};
 pub use versioned::Versioned;
 pub(crate) use versioned::VersionedGuard;

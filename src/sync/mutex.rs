@@ -251,6 +251,13 @@ impl<T: Pod + Send> MutexGuard<'_, T> {
     }
 }
 
+impl<'a, T: Pod + Send> MutexGuard<'a, T> {
+    /// The lock that this is a guard of.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
+    }
+}
+
 impl<T: Pod + Send> Deref for MutexGuard<'_, T> {
     type Target = T;
 
@@ -303,6 +310,10 @@ pub struct OwnerDied<G> {
 }
 
 impl<G> OwnerDied<G> {
+    pub(super) fn around(guard: G) -> Self {
+        Self { guard }
+    }
+
     /// The guard, to mend the value with.
     pub fn into_guard(self) -> G {
         self.guard

@@ -16,7 +16,8 @@ use std::{
 
 use rustix::{
     io::Errno,
-    thread::futex::{self, Flags},
+    thread::futex::{self, Flags, Wait, WaitFlags, WaitPtr, WaitvFlags},
+    time::ClockId,
 };
 
 use crate::deadline::Deadline;
@@ -73,6 +74,35 @@ pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
     let half = (&raw const *word).cast::<AtomicU32>().wrapping_add(low);
     // SAFETY: both halves lie inside `word`, and a 64-bit word is aligned for either.
     unsafe { &*half }
+}
+
+/// Sleeps until one of the words differs from what is beside it, a wake-up, or the deadline. At most
+/// 128 words, since Linux 5.16; before that, a short sleep.
+pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Deadline) -> Woken {
+    let waiters: Vec<Wait> = words
+        .iter()
+        .map(|&(word, expected)| {
+            let mut wait = Wait::new();
+            wait.val = expected.into();
+            wait.uaddr = WaitPtr::new(word.as_ptr().cast());
+            wait.flags = WaitFlags::SIZE_U32;
+            wait
+        })
+        .collect();
+    let timeout = deadline.timespec();
+    loop {
+        return match futex::waitv(&waiters, WaitvFlags::empty(), timeout.as_ref(), ClockId::Monotonic) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::TIMEDOUT) => Woken::TimedOut,
+            Err(Errno::NOSYS) => {
+                let millisecond = Duration::from_millis(1);
+                std::thread::sleep(deadline.remaining().map_or(millisecond, |left| left.min(millisecond)));
+                Woken::TimedOut
+            }
+            // EAGAIN: a word differs.
+            _ => Woken::Look,
+        };
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) mod descriptor;
 pub(crate) mod filelock;
 pub(crate) mod memory;
 pub(crate) mod map;
+pub(crate) mod socket;
 pub(crate) mod pidfd;
 pub(crate) mod events;
 pub(crate) mod parent;

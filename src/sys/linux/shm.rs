@@ -117,6 +117,17 @@ pub(crate) fn reserve(file: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<
     Ok(())
 }
 
+/// Makes the file so long, without memory behind what is new.
+pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::ftruncate(file, len))?)
+}
+
+/// Gives the memory or disk behind a range back; it reads as zeroes.
+pub(crate) fn punch(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(retry_on_intr(|| rustix::fs::fallocate(file, flags, at, len))?)
+}
+
 /// What posix_fallocate(3) does where the file system has no `fallocate`.
 fn write_zeros(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
     static ZEROS: [u8; 65536] = [0; 65536];

@@ -1,0 +1,404 @@
+//! Bytes in, bytes out, waiting: what queues, channels and pipes have in common.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering::*},
+};
+
+use super::{
+    ends::Side,
+    error::Fault,
+    memory::{Memory, QueueHead},
+};
+use crate::{
+    deadline::Deadline,
+    error::{Error, ErrorKind, Result},
+    raw::{
+        leases::Held,
+        mutex::LockFault,
+        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault},
+    },
+    segment::{Element, Expected, Kind, QueueSettings, Segment, Settings},
+};
+
+/// Messages that wait elsewhere lie behind the places of leases.
+const LEASE_PLACE: u64 = 1 << 30;
+const ELSEWHERE: u64 = LEASE_PLACE * crate::raw::leases::LEASES as u64;
+
+/// One process's use of a queue.
+pub(crate) struct Core {
+    memory: Memory,
+    /// A bit for each ring that this process has made sure of.
+    made: AtomicU32,
+    sending: Pace,
+    receiving: Pace,
+}
+
+impl Core {
+    pub(crate) fn create(
+        name: Option<&str>,
+        settings: &Settings,
+        queue: &QueueSettings,
+        kind: Kind,
+        element: Element,
+        limit: u32,
+    ) -> Result<Self> {
+        Memory::create(name, settings, queue, kind, element, limit).map(Self::over)
+    }
+
+    pub(crate) fn open(name: &str, settings: &Settings, kind: Kind, element: Element) -> Result<Self> {
+        Memory::open(name, settings, kind, element).map(Self::over)
+    }
+
+    pub(crate) fn open_or_create(
+        name: &str,
+        settings: &Settings,
+        queue: &QueueSettings,
+        kind: Kind,
+        element: Element,
+        limit: u32,
+    ) -> Result<Self> {
+        Memory::open_or_create(name, settings, queue, kind, element, limit).map(Self::over)
+    }
+
+    pub(crate) fn of(segment: Segment) -> Result<Self> {
+        Memory::of(segment).map(Self::over)
+    }
+
+    pub(crate) fn expected(kind: Kind, element: Element) -> Expected {
+        super::memory::expected(kind, element)
+    }
+
+    fn over(memory: Memory) -> Self {
+        Self { memory, made: AtomicU32::new(1), sending: Pace::default(), receiving: Pace::default() }
+    }
+
+    pub(crate) fn another(&self) -> Self {
+        let made = AtomicU32::new(self.made.load(Relaxed));
+        Self { memory: self.memory.clone(), made, sending: Pace::default(), receiving: Pace::default() }
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        self.memory.segment()
+    }
+
+    pub(super) fn head(&self) -> &QueueHead {
+        self.memory.head()
+    }
+
+    /// Messages in the ring, and such that were returned.
+    pub(crate) fn len(&self) -> usize {
+        self.head().ring.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.head().ring.limit().is_some_and(|limit| self.len() >= limit)
+    }
+
+    pub(crate) fn close(&self) {
+        self.head().ring.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head().ring.is_closed()
+    }
+
+    /// Whether a receive would not wait.
+    pub(crate) fn is_ready(&self) -> bool {
+        let head = self.head();
+        head.ring.has_message(&self.memory) || head.returned.load(Relaxed) != 0 || head.ring.is_closed()
+    }
+
+    /// Counts an end of this process.
+    pub(crate) fn enter(&self, side: Side) {
+        self.head().ends.enter(side, self.segment());
+    }
+
+    /// Takes an end of this process away; the last one of its side closes.
+    pub(crate) fn leave(&self, side: Side) {
+        self.head().ends.leave(side, self.segment());
+        self.close_if_alone(side);
+    }
+
+    /// Closes if nobody who lives has an end of this side; whether it is closed.
+    pub(crate) fn close_if_alone(&self, side: Side) -> bool {
+        if !self.is_closed() && !self.head().ends.has(side, self.segment()) {
+            self.close();
+        }
+        self.is_closed()
+    }
+
+    /// Sends `bytes` when there is room, or by the deadline. `peers` is the side that must live.
+    pub(crate) fn send(&self, bytes: &[u8], deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+        let ring = &self.head().ring;
+        loop {
+            let made = self.made.load(Relaxed);
+            let sent = match ring.try_send(&self.memory, made, bytes) {
+                Err(SendFault::Full) if deadline.has_passed() => return Err(Fault::NotYet),
+                Err(SendFault::Full) => {
+                    let attempt = || ring.try_send(&self.memory, made, bytes);
+                    let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
+                    ring.send(attempt, &self.sending, deadline, alive)
+                }
+                other => other,
+            };
+            match sent {
+                Ok(()) => return Ok(()),
+                Err(SendFault::Grow(ring)) => {
+                    self.memory.reserve(ring)?;
+                    self.made.fetch_or(1 << ring, Relaxed);
+                }
+                Err(SendFault::TooLarge) => return self.send_elsewhere(bytes, deadline, peers),
+                Err(fault) => return Err(refused(fault)),
+            }
+        }
+    }
+
+    /// Sends what is too large for the rings.
+    #[cold]
+    fn send_elsewhere(&self, bytes: &[u8], deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+        let head = self.head();
+        let (len, most) = (bytes.len() as u64, head.bytes.load(Relaxed));
+        if len > LONGEST {
+            let message = format!("a message of {len} bytes is longer than any queue takes: {LONGEST}");
+            return Err(Error::new(ErrorKind::InvalidInput, message).into());
+        }
+        let mut failed = None;
+        let attempt = || {
+            let write = |begin: u64| match self.segment().write_behind(ELSEWHERE + begin, bytes) {
+                Ok(()) => true,
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            };
+            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, write)
+        };
+        let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
+        let sent = head.ring.send(attempt, &self.sending, deadline, alive);
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        sent.map_err(refused)
+    }
+
+    /// Receives a message into `bytes`, or by the deadline nothing. `peers` is the side that must live.
+    pub(crate) fn receive(
+        &self,
+        bytes: &mut Vec<u8>,
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
+        loop {
+            if let Some(held) = self.take_returned()? {
+                self.read_lease(held, bytes)?;
+                self.head().leases.finish(held.slot);
+                return Ok(());
+            }
+            let mut failed = None;
+            let keep = |received: &Received, bytes: &mut Vec<u8>| self.fetch(received, bytes, &mut failed);
+            let received = self.head().ring.try_receive(&self.memory, bytes, keep);
+            match received {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(failed.map_or(Fault::NotYet, Fault::Failed)),
+                Err(fault) => self.wait(fault, deadline, peers)?,
+            }
+        }
+    }
+
+    /// Leases a message and copies it into `bytes`, or by the deadline nothing.
+    pub(super) fn lease(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> Result<Held, Fault> {
+        let head = self.head();
+        loop {
+            if let Some(held) = self.take_returned()? {
+                self.read_lease(held, bytes)?;
+                return Ok(held);
+            }
+            let (mut leased, mut failed) = (None, None);
+            let keep = |received: &Received, bytes: &mut Vec<u8>| {
+                if !self.fetch(received, bytes, &mut failed) {
+                    return false;
+                }
+                match self.copy_to_slot(received, bytes) {
+                    Ok(held) => leased = Some(held),
+                    Err(error) => failed = Some(error),
+                }
+                failed.is_none()
+            };
+            match head.ring.try_receive(&self.memory, bytes, keep) {
+                Ok(_) => match (leased, failed) {
+                    (Some(held), _) => return Ok(held),
+                    (None, Some(error)) => return Err(error.into()),
+                    (None, None) => {}
+                },
+                Err(fault) => self.wait(fault, deadline, None)?,
+            }
+        }
+    }
+
+    /// Puts a message that is about to be taken into a free slot.
+    fn copy_to_slot(&self, received: &Received, bytes: &[u8]) -> Result<Held> {
+        let head = self.head();
+        let len = bytes.len() as u64;
+        if len > LEASE_PLACE {
+            let message = format!("a message of {len} bytes cannot be leased: {LEASE_PLACE} are the most");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let Some(slot) = head.leases.take_free(&head.ring)? else {
+            let message = format!(
+                "{} messages are leased or dead, as many as can be: finish some, or collect the dead",
+                crate::raw::leases::LEASES
+            );
+            return Err(Error::new(ErrorKind::NoSpace, message));
+        };
+        if let Err(error) = self.segment().write_behind(slot as u64 * LEASE_PLACE, bytes) {
+            head.leases.finish(slot);
+            return Err(error);
+        }
+        Ok(head.leases.fill(slot, received.position, len))
+    }
+
+    pub(super) fn read_lease(&self, held: Held, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.resize(held.len.min(LEASE_PLACE) as usize, 0);
+        self.segment().read_behind(held.slot as u64 * LEASE_PLACE, bytes)
+    }
+
+    /// Gives the memory of a large leased message back, before its slot is free.
+    pub(super) fn discard_lease(&self, held: Held) {
+        const KEPT: u64 = 4096;
+        if held.len > KEPT {
+            self.segment().discard_behind(held.slot as u64 * LEASE_PLACE + KEPT, held.len - KEPT);
+        }
+    }
+
+    /// A leased message that its worker did not finish, unless it was delivered too often already.
+    fn take_returned(&self) -> Result<Option<Held>, Fault> {
+        let head = self.head();
+        if head.returned.load(Relaxed) == 0 {
+            return Ok(None);
+        }
+        loop {
+            let Some(held) = head.leases.take_returned(&head.ring).map_err(Error::from)? else {
+                head.returned.store(0, Relaxed);
+                return Ok(None);
+            };
+            let max = head.max_attempts.load(Relaxed);
+            if max == 0 || held.attempts <= max {
+                return Ok(Some(held));
+            }
+            head.leases.bury(held.slot);
+            head.ring.ring_receivers();
+        }
+    }
+
+    /// Counts a message that was returned, and wakes somebody for it.
+    pub(super) fn returned(&self) {
+        self.head().returned.fetch_add(1, SeqCst);
+        self.head().ring.ring_receivers();
+    }
+
+    /// Fetches what is not in the ring.
+    fn fetch(&self, received: &Received, bytes: &mut Vec<u8>, failed: &mut Option<Error>) -> bool {
+        let Some((begin, len)) = received.elsewhere else { return true };
+        let Some(len) = usize::try_from(len).ok().filter(|&len| len as u64 <= LONGEST) else {
+            *failed = Some(corrupt());
+            return false;
+        };
+        bytes.resize(len, 0);
+        if let Err(error) = self.segment().read_behind(ELSEWHERE.saturating_add(begin), bytes) {
+            *failed = Some(error);
+            return false;
+        }
+        // What consumers that died did not give back goes with it. The message is in `bytes` and taken
+        // with the next store; killed in between, it is lost with its receiver as any message is.
+        let from = self.head().ring.taken_elsewhere().min(begin);
+        self.segment().discard_behind(ELSEWHERE + from, (begin - from).saturating_add(len as u64));
+        true
+    }
+
+    /// After a receive that found nothing: waits for something, or says why not.
+    fn wait(&self, fault: ReceiveFault, deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+        let head = self.head();
+        match fault {
+            ReceiveFault::Empty => {}
+            ReceiveFault::Closed if self.others_lease() => {}
+            ReceiveFault::Closed => return Err(Fault::Closed),
+            ReceiveFault::Corrupt => return Err(corrupt().into()),
+            ReceiveFault::Lock(fault) => return Err(Error::from(fault).into()),
+        }
+        let closed = fault == ReceiveFault::Closed;
+        let idle = || self.look_for_dead(peers) || closed;
+        let also = || head.returned.load(Relaxed) != 0;
+        if head.ring.wait_for_message(&self.memory, &self.receiving, deadline, also, idle, closed) {
+            return Ok(());
+        }
+        Err(Fault::NotYet)
+    }
+
+    /// For a select: announces a sleeping receiver.
+    pub(crate) fn announce_receiver(&self) -> (&AtomicU32, u32) {
+        self.head().ring.announce_receiver()
+    }
+
+    /// For a select: asks who is dead, of workers and of the side that must live.
+    pub(crate) fn look_for_dead(&self, peers: Option<Side>) -> bool {
+        let head = self.head();
+        head.leases.release_dead();
+        let returned = head.leases.has_returned(&head.ring);
+        if returned {
+            head.returned.fetch_add(1, Relaxed);
+        }
+        if let Some(side) = peers {
+            self.close_if_alone(side);
+        }
+        returned
+    }
+
+    /// Waits until a receive would not wait; false when the deadline passes first.
+    pub(crate) fn wait_until_ready(&self, deadline: Deadline, peers: Option<Side>) -> bool {
+        self.is_ready() || self.wait(ReceiveFault::Empty, deadline, peers).is_ok() && self.is_ready()
+    }
+
+    /// Whether somebody else works on a message, which may come back.
+    fn others_lease(&self) -> bool {
+        self.head().leases.unfinished_by_others(&self.head().ring) != 0
+    }
+
+    /// How many messages were sent and are not done.
+    pub(super) fn unfinished(&self) -> usize {
+        let head = self.head();
+        head.ring.len() + head.leases.unfinished(&head.ring)
+    }
+
+    /// Waits until everything is done; false if the deadline passes first.
+    pub(super) fn join(&self, deadline: Deadline) -> bool {
+        let head = self.head();
+        let idle = || head.leases.release_dead();
+        head.ring.wait_for_room(deadline, || (self.unfinished() == 0).then_some(()), idle)
+    }
+}
+
+fn refused(fault: SendFault) -> Fault {
+    match fault {
+        SendFault::Full => Fault::NotYet,
+        SendFault::Closed => Fault::Closed,
+        SendFault::Lock(LockFault::OwnLock) | SendFault::Corrupt | SendFault::NotWritten => corrupt().into(),
+        SendFault::Lock(fault) => Error::from(fault).into(),
+        SendFault::TooLarge | SendFault::Grow(_) => {
+            Error::new(ErrorKind::NoSpace, "the message fits into no ring of this queue").into()
+        }
+    }
+}
+
+fn corrupt() -> Error {
+    let message =
+        "expected a message in the queue and found bytes that are none: another process has overwritten it";
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {} waiting", self.segment(), self.len())?;
+        if self.is_closed() { f.write_str(", closed") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,609 @@
+//! `Queue<T>`: typed messages.
+
+use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    core::Core,
+    error::{
+        End, Fault, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
+    },
+    lease::Lease,
+};
+use crate::{
+    deadline::Deadline,
+    error::{Error, ErrorKind, Result},
+    message::{self, Message},
+    segment::{self, Element, Kind, Options, Segment, SegmentInfo},
+    shareable::short_type_name,
+};
+
+/// A queue of messages between any number of producers and consumers, in any processes.
+///
+/// Messages are serde types of any size, written with postcard; handles inside them reach the same
+/// objects. A process that is killed at any instruction has sent its message or not, and taken one or
+/// not; it never tears one and never blocks the others. Consumers that must not lose a message with a
+/// killed worker take a [`lease`](Queue::lease).
+///
+/// # Examples
+/// ```
+/// use commons::Queue;
+///
+/// # fn main() -> commons::Result<()> {
+/// let jobs = Queue::<(u32, String)>::bounded(1000)?;
+/// jobs.send(&(7, "resize".to_string()))?;
+/// jobs.close();
+/// for job in &jobs {
+///     assert_eq!(job?.0, 7);
+/// }
+/// # Ok(()) }
+/// ```
+#[doc(alias("JoinableQueue", "SimpleQueue"))]
+pub struct Queue<T> {
+    core: Core,
+    message: PhantomData<fn(T) -> T>,
+}
+
+fn element<T>() -> Element {
+    Element::new(MemoryLayout::new::<()>(), short_type_name::<T>(), Vec::new())
+}
+
+fn limit(messages: usize) -> Result<u32> {
+    // Indices wrap at 2^32, so half of that is the most that can be told apart.
+    u32::try_from(messages).ok().filter(|limit| (1..=u32::MAX / 2).contains(limit)).ok_or_else(|| {
+        let message =
+            format!("a queue of at most {messages} messages is not possible: 1 to {} are", u32::MAX / 2);
+        Error::new(ErrorKind::InvalidInput, message)
+    })
+}
+
+impl<T: Message> Queue<T> {
+    /// A queue without a name in which at most `messages` wait.
+    ///
+    /// The memory grows with what really waits, up to the `bytes` of [`Queue::options`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for 0 messages, [`ErrorKind::NoSpace`].
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = commons::Queue::<u8>::bounded(1)?;
+    /// queue.send(&1)?;
+    /// assert!(queue.try_send(&2).is_err());
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn bounded(messages: usize) -> Result<Self> {
+        Self::options().bounded(messages)
+    }
+
+    /// A queue without a name in which as many messages wait as its bytes hold.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`].
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = commons::Queue::<u64>::unbounded()?;
+    /// (0..10_000).try_for_each(|n| queue.send(&n))?;
+    /// assert_eq!(queue.len(), 10_000);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn unbounded() -> Result<Self> {
+        Self::options().unbounded()
+    }
+
+    /// A queue that any process of this user can open by this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidName`], and as [`Queue::bounded`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let name = format!("doc-queue-create-{}", std::process::id());
+    /// let jobs = commons::Queue::create(&name, 10)?;
+    /// jobs.send(&5u32)?;
+    /// assert_eq!(commons::Queue::<u32>::open(&name)?.recv()?, 5);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn create(name: &str, messages: usize) -> Result<Self> {
+        Self::options().create(name, messages)
+    }
+
+    /// The queue of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if nobody uses one, [`ErrorKind::Mismatch`] if its messages are of
+    /// another type, [`ErrorKind::Corrupt`], [`ErrorKind::OtherNamespace`].
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(commons::Queue::<u8>::open("doc-no-such-queue").is_err());
+    /// ```
+    pub fn open(name: &str) -> Result<Self> {
+        Self::options().open(name)
+    }
+
+    /// The queue of this name; if nobody uses one, a new one for `messages`.
+    ///
+    /// # Errors
+    /// As [`Queue::open`] and [`Queue::create`].
+    pub fn open_or_create(name: &str, messages: usize) -> Result<Self> {
+        Self::options().open_or_create(name, messages)
+    }
+
+    /// Bytes, attempts, access by others and persistence.
+    ///
+    /// # Examples
+    /// ```
+    /// let small = commons::Queue::<u8>::options().bytes(64 << 10).max_attempts(3).bounded(100)?;
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+
+    /// Waits for room and sends.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`]; [`SendError::Failed`] if the value cannot be written as a message or
+    /// there is no memory.
+    ///
+    /// # Examples
+    /// See [`Queue`].
+    #[doc(alias = "put")]
+    pub fn send(&self, value: &T) -> Result<(), SendError> {
+        self.send_value(value, Deadline::NEVER).map_err(|fault| SendError::of(fault, End::Closed))
+    }
+
+    /// Sends if there is room now.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`]; otherwise as [`Queue::send`].
+    #[doc(alias = "put_nowait")]
+    pub fn try_send(&self, value: &T) -> Result<(), TrySendError> {
+        self.send_value(value, Deadline::NOW).map_err(|fault| TrySendError::of(fault, End::Closed))
+    }
+
+    /// Waits for room, but no longer than `timeout`, and sends.
+    ///
+    /// # Errors
+    /// [`SendTimeoutError::TimedOut`]; otherwise as [`Queue::send`].
+    pub fn send_timeout(&self, value: &T, timeout: Duration) -> Result<(), SendTimeoutError> {
+        let sent = self.send_value(value, Deadline::after(timeout));
+        sent.map_err(|fault| SendTimeoutError::of(fault, End::Closed))
+    }
+
+    fn send_value(&self, value: &T, deadline: Deadline) -> Result<(), Fault> {
+        send_encoded(&self.core, value, deadline, None)
+    }
+
+    /// Waits for a message and takes it.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] when the queue is closed and drained; [`RecvError::Failed`] if the message
+    /// is no `T`.
+    ///
+    /// # Examples
+    /// See [`Queue`].
+    #[doc(alias = "get")]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.recv_value(Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))
+    }
+
+    /// Takes a message if one waits now.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`]; otherwise as [`Queue::recv`].
+    ///
+    /// # Examples
+    /// ```
+    /// use commons::{Queue, TryRecvError};
+    ///
+    /// assert!(matches!(Queue::<u8>::bounded(1)?.try_recv(), Err(TryRecvError::Empty)));
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    #[doc(alias = "get_nowait")]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.recv_value(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))
+    }
+
+    /// Waits for a message, but no longer than `timeout`, and takes it.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Queue::recv`].
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.recv_value(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, End::Closed))
+    }
+
+    fn recv_value(&self, deadline: Deadline) -> Result<T, Fault> {
+        recv_decoded(&self.core, deadline, None)
+    }
+
+    /// Waits for a message and leases it: if the lease is dropped without [`Lease::done`], or its
+    /// process dies, the message is delivered again.
+    ///
+    /// # Errors
+    /// As [`Queue::recv`]; [`RecvError::Failed`] also if 256 messages are leased already.
+    ///
+    /// # Examples
+    /// ```
+    /// let jobs = commons::Queue::<u8>::bounded(10)?;
+    /// jobs.send(&7)?;
+    /// drop(jobs.lease()?);                              // not done
+    /// let lease = jobs.lease()?;
+    /// assert_eq!((*lease, lease.attempt()), (7, 2));
+    /// lease.done()?;
+    /// assert!(jobs.is_empty());
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn lease(&self) -> Result<Lease<'_, T>, RecvError> {
+        self.lease_value(Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))
+    }
+
+    /// Leases a message if one waits now.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`]; otherwise as [`Queue::lease`].
+    pub fn try_lease(&self) -> Result<Lease<'_, T>, TryRecvError> {
+        self.lease_value(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))
+    }
+
+    /// Waits for a message, but no longer than `timeout`, and leases it.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Queue::lease`].
+    pub fn lease_timeout(&self, timeout: Duration) -> Result<Lease<'_, T>, RecvTimeoutError> {
+        self.lease_value(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, End::Closed))
+    }
+
+    fn lease_value(&self, deadline: Deadline) -> Result<Lease<'_, T>, Fault> {
+        let mut bytes = Vec::new();
+        let held = self.core.lease(&mut bytes, deadline)?;
+        Ok(Lease::of(&self.core, held, &bytes)?)
+    }
+
+    /// The messages that were delivered too often, taken out of the queue.
+    ///
+    /// # Errors
+    /// If one of them is no `T`; it is gone then.
+    ///
+    /// # Examples
+    /// ```
+    /// let jobs = commons::Queue::<u8>::options().max_attempts(1).bounded(10)?;
+    /// jobs.send(&7)?;
+    /// drop(jobs.lease()?);
+    /// assert!(jobs.try_lease().is_err());
+    /// assert_eq!(jobs.dead()?, [7]);
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn dead(&self) -> Result<Vec<T>> {
+        let mut dead = Vec::new();
+        let leases = &self.core.head().leases;
+        while let Some(held) = leases.take_dead()? {
+            let mut bytes = Vec::new();
+            let read = self.core.read_lease(held, &mut bytes);
+            self.core.discard_lease(held);
+            leases.finish(held.slot);
+            read?;
+            dead.push(message::decode(&bytes)?);
+        }
+        Ok(dead)
+    }
+
+    /// Waits until every message that was sent is taken, or leased and done.
+    ///
+    /// # Examples
+    /// ```
+    /// let jobs = commons::Queue::<u8>::bounded(10)?;
+    /// jobs.send(&7)?;
+    /// jobs.lease()?.done()?;
+    /// jobs.join();
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn join(&self) {
+        self.core.join(Deadline::NEVER);
+    }
+
+    /// As [`Queue::join`], but no longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] with the number of messages that are not done.
+    pub fn join_timeout(&self, timeout: Duration) -> Result<()> {
+        if self.core.join(Deadline::after(timeout)) {
+            return Ok(());
+        }
+        let message = format!("{} messages are not done after {timeout:?}", self.core.unfinished());
+        Err(Error::new(ErrorKind::TimedOut, message))
+    }
+
+    /// A consuming iterator that waits for messages, until the queue is closed and drained.
+    pub fn iter(&self) -> Messages<'_, T> {
+        Messages { queue: self }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Waits for room and sends these bytes as a message, without serde.
+    ///
+    /// # Errors
+    /// As [`Queue::send`].
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = commons::Queue::<()>::bounded(10)?;
+    /// queue.send_bytes(b"seven")?;
+    /// let mut buffer = [0; 8];
+    /// let len = queue.recv_bytes(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"seven");
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.core.send(bytes, Deadline::NEVER, None).map_err(|fault| SendError::of(fault, End::Closed))
+    }
+
+    /// Sends these bytes if there is room now.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`]; otherwise as [`Queue::send`].
+    pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), TrySendError> {
+        self.core.send(bytes, Deadline::NOW, None).map_err(|fault| TrySendError::of(fault, End::Closed))
+    }
+
+    /// Waits for room, but no longer than `timeout`, and sends these bytes.
+    ///
+    /// # Errors
+    /// [`SendTimeoutError::TimedOut`]; otherwise as [`Queue::send`].
+    pub fn send_bytes_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<(), SendTimeoutError> {
+        let sent = self.core.send(bytes, Deadline::after(timeout), None);
+        sent.map_err(|fault| SendTimeoutError::of(fault, End::Closed))
+    }
+
+    /// Waits for a message and copies its bytes to the start of `buffer`; how many they are.
+    ///
+    /// # Errors
+    /// [`RecvError::BufferTooSmall`] with the whole message, which is taken; [`RecvError::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = commons::Queue::<()>::bounded(10)?;
+    /// queue.send_bytes(b"seven")?;
+    /// let error = queue.recv_bytes(&mut [0; 2]).unwrap_err();
+    /// assert_eq!(error.into_message().unwrap(), b"seven");
+    /// # Ok::<(), commons::Error>(())
+    /// ```
+    pub fn recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let bytes = self.bytes(Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))?;
+        fit(bytes, buffer).map_err(RecvError::BufferTooSmall)
+    }
+
+    /// As [`Queue::recv_bytes`], if a message waits now.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`]; otherwise as [`Queue::recv_bytes`].
+    pub fn try_recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, TryRecvError> {
+        let bytes = self.bytes(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))?;
+        fit(bytes, buffer).map_err(TryRecvError::BufferTooSmall)
+    }
+
+    /// As [`Queue::recv_bytes`], but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Queue::recv_bytes`].
+    pub fn recv_bytes_timeout(
+        &self,
+        buffer: &mut [u8],
+        timeout: Duration,
+    ) -> Result<usize, RecvTimeoutError> {
+        let bytes =
+            self.bytes(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, End::Closed))?;
+        fit(bytes, buffer).map_err(RecvTimeoutError::BufferTooSmall)
+    }
+
+    fn bytes(&self, deadline: Deadline) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        self.core.receive(&mut bytes, deadline, None)?;
+        Ok(bytes)
+    }
+
+    /// How many messages wait; exact when nobody sends or receives.
+    #[doc(alias = "qsize")]
+    pub fn len(&self) -> usize {
+        self.core.len()
+    }
+
+    /// Whether no message waits.
+    pub fn is_empty(&self) -> bool {
+        self.core.len() == 0
+    }
+
+    /// Whether as many messages wait as may.
+    pub fn is_full(&self) -> bool {
+        self.core.is_full()
+    }
+
+    /// Nothing more can be sent; consumers get what waits, and then hear that it is closed.
+    pub fn close(&self) {
+        self.core.close();
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.core.is_closed()
+    }
+
+    /// The name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.core.segment().name()
+    }
+
+    /// What is in the segment, and who is attached.
+    pub fn info(&self) -> SegmentInfo {
+        self.core.segment().info()
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn of(core: Core) -> Self {
+        Self { core, message: PhantomData }
+    }
+}
+
+/// Encodes with handles pinned, and sends.
+pub(crate) fn send_encoded<T: Message>(
+    core: &Core,
+    value: &T,
+    deadline: Deadline,
+    peers: Option<super::ends::Side>,
+) -> Result<(), Fault> {
+    segment::pinning(|| {
+        let bytes = message::encode(value)?;
+        core.send(&bytes, deadline, peers)
+    })
+}
+
+/// Receives, and decodes.
+pub(crate) fn recv_decoded<T: Message>(
+    core: &Core,
+    deadline: Deadline,
+    peers: Option<super::ends::Side>,
+) -> Result<T, Fault> {
+    let mut bytes = Vec::new();
+    core.receive(&mut bytes, deadline, peers)?;
+    Ok(message::decode(&bytes)?)
+}
+
+/// Copies a message into a buffer that it fits into; the message if it does not.
+pub(crate) fn fit(message: Vec<u8>, buffer: &mut [u8]) -> Result<usize, Vec<u8>> {
+    match buffer.get_mut(..message.len()) {
+        Some(start) => {
+            start.copy_from_slice(&message);
+            Ok(message.len())
+        }
+        None => Err(message),
+    }
+}
+
+impl<T: Message> Options<Queue<T>> {
+    /// How many bytes may wait: 64 MiB unless said otherwise. Memory is taken as it is needed.
+    #[must_use]
+    pub fn bytes(mut self, most: u64) -> Self {
+        self.queue.bytes = most;
+        self
+    }
+
+    /// How often a leased message is delivered before it is [dead](Queue::dead); without limit unless
+    /// said otherwise.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.queue.max_attempts = attempts;
+        self
+    }
+
+    /// Makes a queue without a name in which at most `messages` wait.
+    ///
+    /// # Errors
+    /// As [`Queue::bounded`].
+    pub fn bounded(&self, messages: usize) -> Result<Queue<T>> {
+        self.make(None, limit(messages)?)
+    }
+
+    /// Makes a queue without a name.
+    ///
+    /// # Errors
+    /// As [`Queue::unbounded`].
+    pub fn unbounded(&self) -> Result<Queue<T>> {
+        self.make(None, 0)
+    }
+
+    /// Makes a queue with this name in which at most `messages` wait.
+    ///
+    /// # Errors
+    /// As [`Queue::create`].
+    pub fn create(&self, name: &str, messages: usize) -> Result<Queue<T>> {
+        self.make(Some(name), limit(messages)?)
+    }
+
+    /// Makes a queue with this name in which as many messages wait as its bytes hold.
+    ///
+    /// # Errors
+    /// As [`Queue::create`].
+    pub fn create_unbounded(&self, name: &str) -> Result<Queue<T>> {
+        self.make(Some(name), 0)
+    }
+
+    /// Opens the queue of this name.
+    ///
+    /// # Errors
+    /// As [`Queue::open`].
+    pub fn open(&self, name: &str) -> Result<Queue<T>> {
+        Core::open(name, self.settings(), Kind::Queue, element::<T>()).map(Queue::of)
+    }
+
+    /// Opens the queue of this name, or makes one for `messages`.
+    ///
+    /// # Errors
+    /// As [`Queue::open_or_create`].
+    pub fn open_or_create(&self, name: &str, messages: usize) -> Result<Queue<T>> {
+        let limit = limit(messages)?;
+        Core::open_or_create(name, self.settings(), &self.queue, Kind::Queue, element::<T>(), limit)
+            .map(Queue::of)
+    }
+
+    fn make(&self, name: Option<&str>, limit: u32) -> Result<Queue<T>> {
+        Core::create(name, self.settings(), &self.queue, Kind::Queue, element::<T>(), limit).map(Queue::of)
+    }
+}
+
+/// The messages of a [`Queue`], taken one by one until it is closed and drained.
+#[derive(Debug)]
+pub struct Messages<'a, T> {
+    queue: &'a Queue<T>,
+}
+
+impl<T: Message> Iterator for Messages<'_, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.queue.recv() {
+            Err(RecvError::Closed) => None,
+            other => Some(other.map_err(Error::from)),
+        }
+    }
+}
+
+impl<'a, T: Message> IntoIterator for &'a Queue<T> {
+    type Item = Result<T>;
+    type IntoIter = Messages<'a, T>;
+
+    fn into_iter(self) -> Messages<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self::of(self.core.another())
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
+impl<T> Serialize for Queue<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.core.segment().serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Queue<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = Core::expected(Kind::Queue, element::<T>());
+        Segment::deserialize_then(deserializer, &expected, Core::of).map(Self::of)
+    }
+}

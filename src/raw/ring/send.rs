@@ -1,0 +1,258 @@
+//! Sending: the producers' protocol.
+//!
+//! ```text
+//! lock (owner died: repair)
+//! no room: look at `head` again; still none: go to a larger ring, or unlock, wait, retry
+//! header[next] = 0; copy; header[tail] = message (Release)      the commit
+//! sent, tail; unlock; wake a consumer
+//! ```
+//!
+//! **Orderings.** The commit releases the payload and the 0 behind it to whoever acquires the header.
+//! `head` is acquired before words that were read are written again. The consumers' sleepers are
+//! looked at after the unlock; the barrier in between is theirs.
+
+use std::sync::atomic::Ordering::*;
+
+use super::{
+    area::{Area, copy_in, elsewhere, ring_units},
+    pace::{Looks, Pace},
+    position::{Header, Kind, LONGEST, Position, words_for},
+    state::RawRing,
+};
+use crate::{
+    deadline::Deadline,
+    raw::mutex::{Acquired, LockFault},
+};
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendFault {
+    /// As many messages or bytes wait as may.
+    Full,
+    /// Nothing more can be sent.
+    Closed,
+    /// It is larger than the largest ring.
+    TooLarge,
+    /// The ring with this number must be made first.
+    Grow(usize),
+    /// It could not be written elsewhere.
+    NotWritten,
+    /// What stands in the ring cannot be true.
+    Corrupt,
+    /// The producers' lock could not be taken.
+    Lock(LockFault),
+}
+
+impl RawRing {
+    /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
+    #[inline]
+    pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+        self.locked(area, || self.send_locked(area, made, bytes, Kind::Here))
+    }
+
+    /// Sends a message that is too large for the rings: `write` puts it elsewhere, from the given
+    /// offset on, and only then the message that says where is committed. At most `most` bytes wait
+    /// there, or one message.
+    pub(crate) fn try_send_elsewhere(
+        &self,
+        area: &impl Area,
+        made: u32,
+        len: u64,
+        most: u64,
+        write: impl FnOnce(u64) -> bool,
+    ) -> Result<(), SendFault> {
+        self.locked(area, || {
+            let begin = self.rest.elsewhere_tail.load(Relaxed);
+            let waiting = begin.saturating_sub(self.rest.elsewhere_head.load(Acquire));
+            if waiting != 0 && waiting.saturating_add(len) > most {
+                return Err(SendFault::Full);
+            }
+            self.check_limit(self.sent().load(Relaxed))?;
+            if !write(begin) {
+                return Err(SendFault::NotWritten);
+            }
+            let place = [begin.to_ne_bytes(), len.to_ne_bytes()].concat();
+            self.send_locked(area, made, &place, Kind::Elsewhere)?;
+            self.rest.elsewhere_tail.store(begin.saturating_add(len), Release);
+            Ok(())
+        })
+    }
+
+    fn locked(
+        &self,
+        area: &impl Area,
+        send: impl FnOnce() -> Result<(), SendFault>,
+    ) -> Result<(), SendFault> {
+        if self.producers.lock.lock().map_err(SendFault::Lock)? == Acquired::OwnerDied {
+            self.repair_producers(area);
+        }
+        let sent = send();
+        self.producers.lock.unlock();
+        sent?;
+        self.producers.message.ring(1);
+        Ok(())
+    }
+
+    /// Repeats `attempt`, one of the two above, until there is room. `alive` is asked now and then and
+    /// may end the wait.
+    pub(crate) fn send(
+        &self,
+        mut attempt: impl FnMut() -> Result<(), SendFault>,
+        pace: &Pace,
+        deadline: Deadline,
+        mut alive: impl FnMut() -> bool,
+    ) -> Result<(), SendFault> {
+        loop {
+            match attempt() {
+                Err(SendFault::Full) => {}
+                other => return other,
+            }
+            let (head, mut looks) = (self.consumers.head.load(Relaxed), Looks::new());
+            let moved = || (self.consumers.head.load(Relaxed) != head || self.is_closed()).then_some(());
+            let mut found = moved().is_some();
+            while !found && looks.again() {
+                found = moved().is_some();
+            }
+            if !found {
+                if deadline.has_passed() {
+                    return Err(SendFault::Full);
+                }
+                let mut gone = false;
+                self.consumers.room.sleep(deadline, moved, || {
+                    gone = !alive();
+                    gone
+                });
+                if gone {
+                    return Err(SendFault::Closed);
+                }
+            }
+            let mut seen = self.consumers.head.load(Relaxed);
+            pace.linger(|| {
+                let now = self.consumers.head.load(Relaxed);
+                std::mem::replace(&mut seen, now) != now
+            });
+        }
+    }
+
+    /// The caller holds the producers' lock.
+    #[inline]
+    fn send_locked(&self, area: &impl Area, made: u32, bytes: &[u8], kind: Kind) -> Result<(), SendFault> {
+        if self.is_closed() {
+            return Err(SendFault::Closed);
+        }
+        let len = bytes.len() as u64;
+        let need = words_for(len);
+        let mut tail = Position(self.producers.tail.load(Relaxed));
+        if tail.ring() >= area.rings() {
+            return Err(SendFault::Corrupt);
+        }
+        let index = self.sent().load(Relaxed);
+        self.check_limit(index)?;
+        if tail.ring() != 0 || !self.has_room(area, tail, need) {
+            tail = self.move_on(area, made, tail, len, need)?;
+        }
+        let words = area.words(tail.ring());
+        let mask = words.len() as u64 - 1;
+        let next = tail.plus(need);
+        words[(next.word() & mask) as usize].store(0, Relaxed);
+        copy_in(words, tail.word() & mask, bytes);
+        words[(tail.word() & mask) as usize].store(Header::Message { index, len, kind }.bits(), Release);
+        self.sent().store(index.wrapping_add(1), Relaxed);
+        self.producers.tail.store(next.0, Release);
+        Ok(())
+    }
+
+    #[inline]
+    fn check_limit(&self, sent: u32) -> Result<(), SendFault> {
+        let limit = self.rest.limit.load(Relaxed);
+        if limit == 0 || sent.wrapping_sub(self.taken_seen().load(Relaxed)) < limit {
+            return Ok(());
+        }
+        let taken = self.taken().load(Acquire);
+        self.taken_seen().store(taken, Relaxed);
+        if sent.wrapping_sub(taken) < limit { Ok(()) } else { Err(SendFault::Full) }
+    }
+
+    /// Whether `need` words and the 0 behind them fit at `tail`.
+    #[inline]
+    fn has_room(&self, area: &impl Area, tail: Position, need: u64) -> bool {
+        let units = area.words(tail.ring()).len() as u64;
+        let fits = |head: u64| {
+            let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
+            tail.word().saturating_sub(begin) + need < units
+        };
+        if fits(self.producers.head_seen.load(Relaxed)) {
+            return true;
+        }
+        let head = self.consumers.head.load(Acquire);
+        self.producers.head_seen.store(head, Relaxed);
+        fits(head)
+    }
+
+    /// Where the message goes if it does not simply go to `tail` in the first ring: the same place, a
+    /// larger ring, or back to the first one when nothing waits.
+    #[cold]
+    fn move_on(
+        &self,
+        area: &impl Area,
+        made: u32,
+        tail: Position,
+        len: u64,
+        need: u64,
+    ) -> Result<Position, SendFault> {
+        let fits = |ring: usize| need < ring_units(ring);
+        if len > LONGEST || !fits(area.rings() - 1) {
+            return Err(SendFault::TooLarge);
+        }
+        let empty = self.consumers.head.load(Acquire) == tail.0;
+        if tail.ring() != 0 && empty && fits(0) {
+            return Ok(self.enter(area, tail, 0));
+        }
+        if self.has_room(area, tail, need) {
+            return Ok(tail);
+        }
+        let Some(ring) = (tail.ring() + 1..area.rings()).find(|&ring| fits(ring)) else {
+            return Err(SendFault::Full);
+        };
+        if made & 1 << ring == 0 {
+            return Err(SendFault::Grow(ring));
+        }
+        Ok(self.enter(area, tail, ring))
+    }
+
+    /// Commits that the next message is in another ring, which is empty.
+    fn enter(&self, area: &impl Area, tail: Position, ring: usize) -> Position {
+        let next = tail.entering(ring);
+        area.words(ring)[0].store(0, Relaxed);
+        if let Some(header) = self.header_word(area, tail) {
+            header.store(Header::Continue { ring }.bits(), Release);
+        }
+        self.rest.start.store(next.0, Relaxed);
+        self.producers.tail.store(next.0, Release);
+        next
+    }
+
+    /// Goes past what a producer committed before it died. Any number of times is as good as once.
+    #[cold]
+    pub(super) fn repair_producers(&self, area: &impl Area) {
+        let tail = Position(self.producers.tail.load(Relaxed));
+        let Some(header) = self.header_word(area, tail).and_then(|word| Header::of(word.load(Acquire)))
+        else {
+            return;
+        };
+        let Some(next) = self.after(area, tail, header) else { return };
+        match header {
+            Header::Message { index, kind, .. } => {
+                self.sent().store(index.wrapping_add(1), Relaxed);
+                if kind == Kind::Elsewhere {
+                    let words = area.words(tail.ring());
+                    let (begin, len) = elsewhere(words, tail.word() & (words.len() as u64 - 1));
+                    self.rest.elsewhere_tail.store(begin.saturating_add(len), Relaxed);
+                }
+            }
+            Header::Continue { .. } => self.rest.start.store(next.0, Relaxed),
+        }
+        self.producers.tail.store(next.0, Release);
+        self.producers.message.ring(1);
+    }
+}
