@@ -92,11 +92,13 @@ fn expected<T>(kind: Kind, element: Element) -> Expected {
 }
 
 /// The `init` of a segment made with `layout::<T>`.
-fn write<T: Shareable>(payload: *mut u8, mut value: T) {
-    value.reset();
+fn write<T: Shareable>(payload: *mut u8, value: T) {
+    let place = payload.cast::<T>();
     // SAFETY: `init` gets the payload of a segment with the layout of `T`: writable for its size,
     // aligned for it, and not yet known to anybody else.
-    unsafe { payload.cast::<T>().write(value) };
+    unsafe { place.write(value) };
+    // SAFETY: written just now, and nobody else knows it.
+    unsafe { &mut *place }.reset();
 }
 
 /// An element that is told by its type alone.

@@ -67,7 +67,8 @@ pub unsafe trait Shareable: Send + Sync + Sized + 'static {
         vec![Field::unnamed::<Self>()]
     }
 
-    /// Makes every lock inside free. Called on a private value before it is placed in a segment.
+    /// Makes every lock inside free, and clears the padding of what is copied out of it. Called on the
+    /// value in its segment, before anybody else knows it.
     fn reset(&mut self);
 }
 

@@ -261,6 +261,8 @@ impl<T: Plain + Send> Entered<'_, T> {
             // SAFETY: `value` is readable; an aligned element that nobody has claimed.
             unsafe { copy::store(element, value) };
             undo.store(0, Release);
+            // The next element's record must not be begun before this.
+            fence(SeqCst);
         });
     }
 }
@@ -294,7 +296,7 @@ pub(super) fn claim_sentence(fault: LockFault) -> String {
             "another thread or process has claimed some of these elements and did not release them in time"
                 .to_owned()
         }
-        LockFault::TooMany => fault.sentence(),
+        LockFault::TooMany | LockFault::Detached => fault.sentence(),
     }
 }
 
@@ -305,6 +307,7 @@ impl From<LockFault> for Error {
             LockFault::TimedOut => ErrorKind::TimedOut,
             LockFault::OwnLock => ErrorKind::WouldDeadlock,
             LockFault::TooMany => ErrorKind::NoSpace,
+            LockFault::Detached => ErrorKind::Gone,
         };
         Self::new(kind, claim_sentence(fault))
     }

@@ -138,8 +138,9 @@ impl Teller {
 /// What shared objects need before a worker ends without running its destructors: names that nobody
 /// uses any more go, and what the dead parent left goes with them.
 fn give_up_shared_objects() {
-    segment::leave_all();
-    let _ = segment::sweep();
+    if segment::leave_all() {
+        let _ = segment::sweep();
+    }
 }
 
 /// Lists of processes show the program's name.

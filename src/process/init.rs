@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     process::{child, facts::Nonce},
-    sys::signals,
+    sys::{identity, signals},
 };
 
 /// The first argument of a worker. Not in the environment, which grandchildren would inherit.
@@ -100,6 +100,10 @@ pub(super) fn worker_arguments(nonce: Nonce) -> io::Result<Vec<CString>> {
 }
 
 fn worker_nonce() -> Option<OsString> {
+    // Whoever starts a program with more rights than its own must not choose what it runs.
+    if identity::has_gained_rights() {
+        return None;
+    }
     let mut arguments = env::args_os().skip(1);
     (arguments.next()? == MARKER).then(|| arguments.next().unwrap_or_default())
 }

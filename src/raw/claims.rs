@@ -77,7 +77,7 @@ impl RawClaims {
         deadline: Deadline,
         repair: impl Fn(),
     ) -> Result<usize, LockFault> {
-        let mut slice = Duration::ZERO;
+        let (mut slice, mut attempt) = (Duration::ZERO, 0);
         loop {
             self.enter(range.clone(), mode, deadline, &repair)?;
             let taken = self.take_cell();
@@ -95,7 +95,11 @@ impl RawClaims {
                 None if self.claims.iter().all(|claim| claim.owner.is_mine()) => {
                     return Err(LockFault::OwnLock);
                 }
-                None => self.wait_for(0, &mut slice, deadline)?,
+                None => {
+                    self.wait_for(attempt % CLAIMS, &mut slice, deadline)?;
+                    self.claims.iter().for_each(|claim| claim.owner.release_if_dead());
+                    attempt += 1;
+                }
             }
         }
     }
@@ -106,7 +110,7 @@ impl RawClaims {
         for index in (0..CLAIMS).filter(|index| used & (1 << index) == 0) {
             match self.claims[index].owner.try_lock() {
                 Ok(Acquired::Released | Acquired::OwnerDied) => return Ok(Some(index)),
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }

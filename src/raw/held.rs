@@ -23,7 +23,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence},
 };
 
-use super::region::{self, Holder};
+use super::region::{self, Holder, NO_SLOT};
 use crate::sys::{
     barrier,
     identity::current_tid,
@@ -32,6 +32,10 @@ use crate::sys::{
 
 /// How many cells a thread may hold; the kernel gives up after 2048 nodes.
 pub(crate) const MAX_HELD: usize = 1024;
+
+/// The bits of `stack` that say how many cells are held.
+const DEPTH: usize = 0xffff;
+const ONE_LINKED: usize = DEPTH + 1;
 
 /// How many segments a thread finds without asking the table of the process.
 const SHORTCUTS: usize = 32;
@@ -46,7 +50,9 @@ pub(crate) struct Thread {
     tid: AtomicU32,
     /// Counts the removals from the middle, odd during one, for [`Thread::holds_inside`].
     shifts: AtomicU32,
-    depth: AtomicUsize,
+    /// How many cells are held, in the lower 16 bits; above them, how often one was linked, for
+    /// [`Thread::holds_inside`].
+    stack: AtomicUsize,
     head: AtomicPtr<Head>,
     on_kernel_list: AtomicBool,
     first: Node,
@@ -144,7 +150,7 @@ impl Thread {
 
     /// Leaves the kernel's list. Nothing is held any more.
     pub(super) fn end(&self) {
-        debug_assert_eq!(self.depth.load(Relaxed), 0);
+        debug_assert_eq!(self.depth(), 0);
         self.withdraw(0, usize::MAX);
         if self.on_kernel_list.load(Relaxed) {
             // SAFETY: linked by this thread in `begin`, and nothing is between the anchors.
@@ -175,15 +181,22 @@ impl Thread {
         }
         // Under the table's lock, so that a segment cannot be forgotten before it is remembered.
         region::find(address, |base, len, slot| {
-            shortcut.remember(base, len, slot);
-            self.recent.remember(base, len, slot);
+            if slot != NO_SLOT {
+                shortcut.remember(base, len, slot);
+                self.recent.remember(base, len, slot);
+            }
             slot
         })
     }
 
     #[inline]
+    fn depth(&self) -> usize {
+        self.stack.load(Relaxed) & DEPTH
+    }
+
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.depth.load(Relaxed) >= MAX_HELD
+        self.depth() >= MAX_HELD
     }
 
     /// Tells the kernel which cell is about to be acquired or released.
@@ -222,7 +235,8 @@ impl Thread {
     /// Links a cell that was just acquired.
     #[inline]
     pub(crate) fn push(&self, node: &Node) {
-        let depth = self.depth.load(Relaxed);
+        let stack = self.stack.load(Relaxed);
+        let depth = stack & DEPTH;
         let newest = self.first.next.load(Relaxed);
         // Compared and not trusted: what is there already need not be written, which on a lock
         // that is taken again and again without others inside it is every time.
@@ -232,8 +246,8 @@ impl Thread {
         if depth != 0 {
             self.older_at(depth).store(newest, Relaxed);
         }
-        // `depth` first: at every moment it covers what is held, for `holds_inside`.
-        self.depth.store(depth + 1, Release);
+        // First the depth: at every moment it covers what is held, for `holds_inside`.
+        self.stack.store(stack.wrapping_add(ONE_LINKED + 1), Release);
         compiler_fence(SeqCst);
         self.first.next.store(node.next.as_ptr() as usize, Release);
     }
@@ -248,10 +262,10 @@ impl Thread {
     /// Unlinks the newest cell, which is about to be released.
     #[inline]
     pub(crate) fn pop(&self) {
-        let depth = self.depth.load(Relaxed) - 1;
-        self.first.next.store(self.older_at(depth).load(Relaxed), Release);
+        let stack = self.stack.load(Relaxed) - 1;
+        self.first.next.store(self.older_at(stack & DEPTH).load(Relaxed), Release);
         compiler_fence(SeqCst);
-        self.depth.store(depth, Release);
+        self.stack.store(stack, Release);
     }
 
     /// Says of the newest cell that it goes back when the thread ends, or no longer.
@@ -261,12 +275,12 @@ impl Thread {
     /// std's. A cell whose guard lends nothing shared goes back at its thread's end.
     #[inline]
     pub(super) fn set_returning(&self, returning: bool) {
-        self.returning[self.depth.load(Relaxed).min(MAX_HELD)].store(returning, Relaxed);
+        self.returning[self.depth().min(MAX_HELD)].store(returning, Relaxed);
     }
 
     /// The newest cell, and whether it goes back at the thread's end.
     pub(super) fn newest(&self) -> Option<(&'static Node, bool)> {
-        let depth = self.depth.load(Relaxed);
+        let depth = self.depth();
         let link = (depth != 0).then(|| self.first.next.load(Relaxed))?;
         let node = (link - mem::offset_of!(Node, next)) as *const Node;
         // SAFETY: a held cell: its segment is never unmapped.
@@ -275,7 +289,7 @@ impl Thread {
 
     /// Everything this thread holds, newest first, each with what [`Thread::newest`] says of it.
     pub(super) fn held(&self) -> impl Iterator<Item = (&'static Node, bool)> {
-        let depth = self.depth.load(Relaxed);
+        let depth = self.depth();
         self.links(depth).zip((1..=depth).rev()).map(|(link, at)| {
             // SAFETY: as in `newest`.
             let node = unsafe { &*((link - mem::offset_of!(Node, next)) as *const Node) };
@@ -289,7 +303,7 @@ impl Thread {
             self.pop();
             return true;
         }
-        let depth = self.depth.load(Relaxed);
+        let depth = self.depth();
         let link = node.next.as_ptr() as usize;
         let Some(at) = (1..depth).rev().find(|&at| self.older_at(at).load(Relaxed) == link) else {
             return false;
@@ -307,7 +321,7 @@ impl Thread {
             self.returning[at].store(self.returning[at + 1].load(Relaxed), Relaxed);
         }
         self.set_returning(false);
-        self.depth.store(depth - 1, Release);
+        self.stack.store(self.stack.load(Relaxed) - 1, Release);
         self.shifts.fetch_add(1, AcqRel);
         true
     }
@@ -329,7 +343,7 @@ impl Thread {
     /// Whether this thread holds the cell.
     pub(crate) fn holds(&self, node: &Node) -> bool {
         let link = node.next.as_ptr() as usize;
-        self.links(self.depth.load(Relaxed)).any(|held| held == link)
+        self.links(self.depth()).any(|held| held == link)
     }
 }
 
@@ -340,13 +354,14 @@ impl Holder for Thread {
         self.shortcuts.iter().for_each(|shortcut| shortcut.forget(base));
     }
 
-    /// A leaked cell stays where it is while others come and go above it, and a removal below it
-    /// shows in `shifts`.
+    /// A leaked cell stays where it is while others come and go above it; every link shows in `stack`,
+    /// and a removal below it in `shifts`.
     fn holds_inside(&self, base: usize, len: usize) -> bool {
-        let version = || (self.shifts.load(Acquire), self.depth.load(Acquire), self.first.next.load(Acquire));
+        let version = || (self.shifts.load(Acquire), self.stack.load(Acquire), self.first.next.load(Acquire));
         loop {
             let before = version();
-            let found = self.links(before.1.min(MAX_HELD)).any(|link| link.wrapping_sub(base) < len);
+            let found =
+                self.links((before.1 & DEPTH).min(MAX_HELD)).any(|link| link.wrapping_sub(base) < len);
             fence(Acquire);
             if found || (before.0.is_multiple_of(2) && version() == before) {
                 return found;

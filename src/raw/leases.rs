@@ -81,7 +81,7 @@ impl RawLeases {
                     return Ok(Some(Held { slot, len: lease.len.load(Relaxed), attempts }));
                 }
                 Ok(_) => _ = lease.owner.unlock(),
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }
@@ -106,7 +106,7 @@ impl RawLeases {
                     return Ok(Some(slot));
                 }
                 Ok(_) => _ = lease.owner.unlock(),
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }
@@ -186,7 +186,7 @@ impl RawLeases {
                     return Ok(Some(Held { slot, len, attempts }));
                 }
                 Ok(_) => _ = lease.owner.unlock(),
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }

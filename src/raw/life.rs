@@ -71,10 +71,13 @@ extern "C" fn at_thread_end(record: *mut c_void) {
     let mut adopted = Vec::new();
     while let Some((cell, returning)) = thread.newest() {
         if returning {
-            thread.announce(cell);
-            thread.set_returning(false);
-            thread.pop();
-            mark_owner_died(&cell.word, thread.tid());
+            // Nobody borrows a handle any more: between the pop and the mark the segment must not go.
+            region::while_no_segment_goes(|| {
+                thread.announce(cell);
+                thread.set_returning(false);
+                thread.pop();
+                mark_owner_died(&cell.word, thread.tid());
+            });
         } else {
             if adopted.is_empty() {
                 adopted.extend(thread.held());

@@ -25,7 +25,7 @@ use super::{
     backoff::Backoff,
     held::{MAX_HELD, Thread},
     life,
-    region::{self, Peers},
+    region::{self, NO_SLOT, Peers},
 };
 use crate::{
     deadline::Deadline,
@@ -76,6 +76,8 @@ pub(crate) enum LockFault {
     OwnLock,
     /// The calling thread holds as many locks as the kernel would walk.
     TooMany,
+    /// This process was forked and could not attach to the segment for itself.
+    Detached,
 }
 
 /// A waiter asks whether the owner lives after each slice, first soon and then more rarely.
@@ -90,6 +92,11 @@ impl LockFault {
             Self::OwnLock => {
                 "this thread holds the lock already and would wait for itself: drop the first guard \
                               before locking again"
+                    .to_owned()
+            }
+            Self::Detached => {
+                "this process was forked and could not attach to the shared object for itself (no \
+                               descriptor, no free slot, or another pid namespace): open it again by its name"
                     .to_owned()
             }
             Self::TooMany => format!(
@@ -183,6 +190,8 @@ impl RawMutex {
         loop {
             // Others may sleep too, and a wake-up wakes one: who has slept keeps WAITERS set.
             if let Some(acquired) = self.take(taker, WAITERS) {
+                // The word may be the same as before, and somebody about to sleep on it.
+                self.sleepers().fetch_add(1, Relaxed);
                 return Ok(acquired);
             }
             let held = word.load(Relaxed);
@@ -226,9 +235,10 @@ impl RawMutex {
         {
             return false;
         }
-        // From here on an owner that has not seen the announcement has released, and we see that.
+        // From here on an owner that has not seen the announcement has released, and we see that. One
+        // that saw it before the word was marked may have found nobody asleep and forgotten it.
         barrier::heavy();
-        true
+        self.sleepers().load(Relaxed) as u32 != 0
     }
 
     /// In the lower half, announcements since nobody slept; in the upper, how often that was found, so
@@ -461,6 +471,9 @@ impl Taker {
     fn new(lock: &RawMutex) -> Result<Self, LockFault> {
         let thread = life::ready();
         let slot = thread.slot_of(lock.address());
+        if slot == Some(NO_SLOT) {
+            return Err(LockFault::Detached);
+        }
         if thread.is_full() && slot.is_some() { Err(LockFault::TooMany) } else { Ok(Self { thread, slot }) }
     }
 }

@@ -10,6 +10,9 @@ use std::{
 
 use crate::sys::{fork, hooks};
 
+/// The slot of a forked child that could not attach for itself. It cannot lock.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
 /// What a lock must ask about the processes that share its memory.
 pub(crate) trait Peers: Send + Sync {
     /// Whether thread `tid`, which acquired a lock as a member of attachment `slot`, is provably dead.
@@ -88,6 +91,12 @@ pub(crate) fn holds_lock_inside(base: usize, len: usize) -> bool {
     table().threads.iter().any(|thread| thread.holds_inside(base, len))
 }
 
+/// Runs `touch` at a time when no segment is being unmapped.
+pub(super) fn while_no_segment_goes(touch: impl FnOnce()) {
+    let _table = table();
+    touch();
+}
+
 /// Calls `found` with base, length and slot of the segment that holds `address`.
 pub(super) fn find<R>(address: usize, found: impl FnOnce(usize, usize, u32) -> R) -> Option<R> {
     loop {
@@ -154,10 +163,12 @@ pub(crate) fn hold_over_forks() {
     thread_local!(static HELD: RefCell<Option<MutexGuard<'static, Table>>> = const { RefCell::new(None) });
 
     extern "C" fn before() {
-        HELD.with(|held| *held.borrow_mut() = Some(table()));
+        let table = table();
+        // A thread that is past its last breath forks without the table.
+        let _ = HELD.try_with(|held| *held.borrow_mut() = Some(table));
     }
     extern "C" fn after() {
-        HELD.with(|held| drop(held.borrow_mut().take()));
+        let _ = HELD.try_with(|held| drop(held.borrow_mut().take()));
     }
     // Without memory for the handlers, only a fork beside a running attach could hang its child.
     INSTALLED.call_once(|| _ = hooks::around_fork(before, after));

@@ -80,7 +80,7 @@ impl<const N: usize> RawRwLock<N> {
                     self.release_reader(index);
                     return Err(LockFault::Held);
                 }
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }
@@ -98,7 +98,7 @@ impl<const N: usize> RawRwLock<N> {
                 self.release_writer();
                 Ok(())
             }
-            Err(LockFault::TooMany) => Err(LockFault::TooMany),
+            Err(fault @ (LockFault::TooMany | LockFault::Detached)) => Err(fault),
             // Somebody else does it.
             Err(_) => Ok(()),
         }

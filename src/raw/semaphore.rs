@@ -59,7 +59,7 @@ impl<const N: usize> RawSemaphore<N> {
                 }
                 // Forgotten between the look and the lock.
                 Ok(_) => _ = permit.holder.unlock(),
-                Err(LockFault::TooMany) => return Err(LockFault::TooMany),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => return Err(fault),
                 Err(_) => {}
             }
         }

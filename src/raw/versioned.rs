@@ -11,23 +11,18 @@
 //! Looking at `version` again would not: with two writers it can be unchanged while the next one
 //! is in the middle of the slot.
 //!
-//! **Sleepers.** A sleeper sets `sleepers` before its last look, with a barrier in between that counts
-//! for both (`sys::barrier`); a writer looks at it after its commit: one of them sees the other. The waker clears the word, never the
-//! sleeper, so that a killed sleeper costs one empty wake-up and no more.
+//! Who waits for a change sleeps on a bell (`raw::bell`), which a writer rings after its commit.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence},
+    sync::atomic::{AtomicU64, Ordering::*, fence},
     time::Duration,
 };
 
-use super::mutex::{Acquired, LockFault, RawMutex};
-use crate::{
-    deadline::Deadline,
-    sys::{
-        barrier,
-        futex::{self, LONGEST_SLICE},
-    },
+use super::{
+    bell::Bell,
+    mutex::{Acquired, LockFault, RawMutex},
 };
+use crate::{deadline::Deadline, sys::futex};
 
 /// The counters and the writers' lock. All zeroes is version 0, in slot 0.
 #[repr(C)]
@@ -36,8 +31,7 @@ pub(crate) struct RawVersioned {
     pub(crate) writers: RawMutex,
     begin: AtomicU64,
     version: AtomicU64,
-    sleepers: AtomicU32,
-    _reserved: u32,
+    changed: Bell,
 }
 
 /// How often a reader that writers overtake tries before it asks them to wait.
@@ -52,8 +46,7 @@ impl RawVersioned {
             writers: RawMutex::new(),
             begin: AtomicU64::new(0),
             version: AtomicU64::new(0),
-            sleepers: AtomicU32::new(0),
-            _reserved: 0,
+            changed: Bell::new(),
         }
     }
 
@@ -105,7 +98,7 @@ impl RawVersioned {
                         return value;
                     }
                 }
-                Err(fault @ LockFault::TooMany) => panic!("{}", fault.sentence()),
+                Err(fault @ (LockFault::TooMany | LockFault::Detached)) => panic!("{}", fault.sentence()),
             }
         }
     }
@@ -125,16 +118,7 @@ impl RawVersioned {
     pub(crate) fn unlock(&self) {
         self.writers.set_returning(false);
         self.writers.unlock();
-        barrier::light();
-        if self.sleepers.load(Relaxed) != 0 {
-            self.wake_sleepers();
-        }
-    }
-
-    #[cold]
-    fn wake_sleepers(&self) {
-        self.sleepers.store(0, SeqCst);
-        futex::wake(self.low_half(), futex::ALL);
+        self.changed.ring(futex::ALL);
     }
 
     /// The number of commits so far.
@@ -142,18 +126,9 @@ impl RawVersioned {
         self.version.load(Acquire)
     }
 
-    /// Sleeps until there is another version than `seen`, a short while, or the deadline.
+    /// Sleeps until there is another version than `seen`, or the deadline.
     pub(crate) fn wait_for_another(&self, seen: u64, deadline: Deadline) {
-        self.sleepers.store(1, SeqCst);
-        barrier::heavy();
-        if self.version.load(Acquire) == seen {
-            // In slices: a writer may die between its commit and its wake-up.
-            futex::wait(self.low_half(), seen as u32, deadline.within(LONGEST_SLICE));
-        }
-    }
-
-    fn low_half(&self) -> &AtomicU32 {
-        futex::low_half(&self.version)
+        self.changed.sleep(deadline, || (self.version.load(Acquire) != seen).then_some(()), || false);
     }
 }
 

@@ -8,19 +8,18 @@ use std::{
 };
 
 use super::{
-    file::with_descriptors,
+    file::{self, with_descriptors},
     header::{Header, PINS},
     info::{self, SegmentInfo},
+    layout,
     lifecycle::{Hold, Patience},
     locks, name, rows,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    raw::region::NO_SLOT,
     sys::{descriptor, filelock, fork, identity::ProcessId, map::Mapping},
 };
-
-/// The slot of a forked child that could not attach for itself.
-pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 /// This process's use of one segment.
 #[derive(Debug)]
@@ -137,6 +136,8 @@ impl Attachment {
     fn attach_anew(&self) -> Result<u32> {
         let label = name::label(self.name());
         let os = |error| Error::os(format_args!("cannot attach {label} in a forked process"), error);
+        // In another pid namespace than its parent, its thread ids would mean somebody else.
+        layout::check_home(&file::home()?, &self.header.home, &label)?;
         let own: OwnedFd = with_descriptors(|| descriptor::reopen(self.hold.file())).map_err(os)?;
         let mut patience = Patience::new(Duration::from_secs(1));
         while !filelock::try_shared(own.as_fd(), locks::IN_USE).map_err(os)? {

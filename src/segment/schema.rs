@@ -69,8 +69,8 @@ pub(crate) fn parse(bytes: &[u8], payload_len: u64, label: &str) -> Result<Vec<F
 }
 
 fn end_of(field: &Field) -> Option<u64> {
-    let steps = field.count.saturating_sub(1).checked_mul(field.stride)?;
-    field.offset.checked_add(steps)?.checked_add(field.size)?.try_into().ok()
+    let Some(more) = field.count.checked_sub(1) else { return field.offset.try_into().ok() };
+    field.offset.checked_add(more.checked_mul(field.stride)?)?.checked_add(field.size)?.try_into().ok()
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -219,8 +219,9 @@ pub(crate) fn release_arrived() {
     drop(arrived); // without the table, which leaving needs
 }
 
-/// Leaves everything this process is attached to, without unmapping: it is about to end.
-pub(crate) fn leave_all() {
+/// Leaves everything this process is attached to, without unmapping: it is about to end. False if the
+/// table was not to be had.
+pub(crate) fn leave_all() -> bool {
     // Whoever holds the table and exits from a signal handler would otherwise wait for himself.
     let mut patience = Patience::new(Duration::from_secs(1));
     let mut table = loop {
@@ -228,7 +229,7 @@ pub(crate) fn leave_all() {
             Ok(table) => break table,
             Err(TryLockError::Poisoned(table)) => break table.into_inner(),
             Err(TryLockError::WouldBlock) if patience.wait() => {}
-            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::WouldBlock) => return false,
         }
     };
     let table = &mut *table;
@@ -236,6 +237,7 @@ pub(crate) fn leave_all() {
         attachment.leave();
         table.departed.push(attachment);
     }
+    true
 }
 
 /// At exit of this process and of the children it forks, which leave what they attached themselves.
@@ -248,5 +250,5 @@ fn leave_all_at_exit() {
 }
 
 extern "C" fn at_exit() {
-    leave_all();
+    let _ = leave_all();
 }

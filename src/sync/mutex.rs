@@ -136,7 +136,7 @@ impl<T: Pod + Send> Mutex<T> {
         match self.raw.try_lock() {
             Ok(acquired) => Ok(self.guard(acquired)?),
             Err(LockFault::Held | LockFault::OwnLock | LockFault::TimedOut) => Err(TryLockError::WouldBlock),
-            Err(fault @ LockFault::TooMany) => panic!("{}", fault.sentence()),
+            Err(fault @ (LockFault::TooMany | LockFault::Detached)) => panic!("{}", fault.sentence()),
         }
     }
 

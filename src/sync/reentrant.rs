@@ -159,7 +159,7 @@ impl<T: Pod + Send> ReentrantLock<T> {
                 self.depth.store(deeper.expect("a lock is not taken four billion times"), Relaxed);
             }
             Err(LockFault::TimedOut | LockFault::Held) => return Err(TryLockError::TimedOut),
-            Err(fault @ LockFault::TooMany) => panic!("{}", fault.sentence()),
+            Err(fault @ (LockFault::TooMany | LockFault::Detached)) => panic!("{}", fault.sentence()),
         }
         let guard =
             ReentrantLockGuard { lock: self, panicking: std::thread::panicking(), not_send: PhantomData };

@@ -206,7 +206,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
 fn refuse<G>(fault: LockFault) -> TryLockError<G> {
     match fault {
         LockFault::Held | LockFault::TimedOut => TryLockError::TimedOut,
-        LockFault::OwnLock | LockFault::TooMany => panic!("{}", fault.sentence()),
+        LockFault::OwnLock | LockFault::TooMany | LockFault::Detached => panic!("{}", fault.sentence()),
     }
 }
 

@@ -124,7 +124,7 @@ impl<const PERMITS: usize> Semaphore<PERMITS> {
     fn permit(&self, acquired: Result<usize, LockFault>) -> Option<Permit<'_, PERMITS>> {
         match acquired {
             Ok(index) => Some(Permit { semaphore: self, index, not_send: PhantomData }),
-            Err(LockFault::TooMany) => panic!("{}", LockFault::TooMany.sentence()),
+            Err(fault @ (LockFault::TooMany | LockFault::Detached)) => panic!("{}", fault.sentence()),
             Err(_) => None,
         }
     }

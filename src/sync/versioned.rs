@@ -54,7 +54,12 @@ unsafe impl<T: Plain + Send> Shareable for Versioned<T> {
         let active = self.raw.active();
         let value = *self.slots[active].get_mut();
         self.raw = RawVersioned::new();
-        *self.slots[0].get_mut() = value;
+        for slot in &mut self.slots {
+            let slot = slot.get_mut();
+            *slot = value;
+            // SAFETY: an aligned value of `T` that nobody else touches, valid as in `value`.
+            unsafe { T::clear_padding(slot.as_mut_ptr()) };
+        }
     }
 }
 
@@ -157,7 +162,7 @@ impl<T: Plain + Send> Versioned<T> {
     pub(crate) fn try_lock(&self) -> Option<VersionedGuard<'_, T>> {
         match self.raw.writers.try_lock() {
             Ok(_) => Some(self.guard()),
-            Err(LockFault::TooMany) => panic!("{}", LockFault::TooMany.sentence()),
+            Err(fault @ (LockFault::TooMany | LockFault::Detached)) => panic!("{}", fault.sentence()),
             Err(_) => None,
         }
     }

@@ -5,14 +5,11 @@
 //! wakes the waiters of a dead owner by the shared key only.
 //!
 //! # Safety
-//! Names half of a 64-bit word for the kernel.
+//! Wakes an address whose memory may be gone.
 
 #![allow(unsafe_code)]
 
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64},
-    time::Duration,
-};
+use std::{sync::atomic::AtomicU32, time::Duration};
 
 use rustix::{
     io::Errno,
@@ -67,14 +64,6 @@ pub(crate) const ALL: u32 = i32::MAX as u32;
 
 /// The longest sleep without another look: what a waker's death can cost its sleepers.
 pub(crate) const LONGEST_SLICE: Duration = Duration::from_millis(50);
-
-/// The half of `word` that changes with every increment, to sleep on. Only the kernel reads it.
-pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
-    let low = usize::from(cfg!(target_endian = "big"));
-    let half = (&raw const *word).cast::<AtomicU32>().wrapping_add(low);
-    // SAFETY: both halves lie inside `word`, and a 64-bit word is aligned for either.
-    unsafe { &*half }
-}
 
 /// Sleeps until one of the words differs from what is beside it, a wake-up, or the deadline. At most
 /// 128 words, since Linux 5.16; before that, a short sleep.

@@ -10,6 +10,7 @@
 use std::{
     fs, io,
     num::NonZeroU32,
+    path::Path,
     sync::atomic::{AtomicU64, Ordering::*},
 };
 
@@ -58,6 +59,12 @@ pub(crate) fn current_pid() -> u32 {
     getpid().as_raw_nonzero().get().cast_unsigned()
 }
 
+/// Whether the program runs with rights that whoever started it has not (set-user-id, capabilities).
+pub(crate) fn has_gained_rights() -> bool {
+    // SAFETY: reads one number that the kernel left for the process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// The parent's pid, or 0 when the parent lives in an outer pid namespace.
 pub(crate) fn parent_pid() -> u32 {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned())
@@ -72,9 +79,14 @@ pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
     field_of_stat(&format!("/proc/{pid}/stat"), 22)
 }
 
+/// A file of `/proc` as text. Names of programs and files in it may be cut in the middle of a letter.
+fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 /// A field of a `stat` file, numbered from 1 as proc(5) does, after the name in brackets.
 fn field_of_stat(path: &str, field: usize) -> io::Result<u64> {
-    let stat = fs::read_to_string(path)?;
+    let stat = read_text(path)?;
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let text = after_name.split_ascii_whitespace().nth(field - 3);
     text.and_then(|text| text.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -93,7 +105,7 @@ pub(crate) fn thread_is_nowhere(tid: u32) -> bool {
 
 /// The process that thread `tid` belongs to; `None` if that cannot be told.
 pub(crate) fn process_of_thread(tid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let status = read_text(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
@@ -109,14 +121,14 @@ fn tgkill_probe(pid: i32, tid: i32) -> Result<(), Errno> {
 
 /// Whether a thread has ended but was not collected yet (state `Z` or `X`).
 pub(crate) fn thread_is_zombie(pid: u32, tid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"))
+    read_text(format!("/proc/{pid}/task/{tid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])))
 }
 
 /// Whether process `pid` has the file `device`, `inode` mapped; `None` if that cannot be told.
 pub(crate) fn maps_file(pid: u32, tid: u32, device: u64, inode: u64) -> Option<bool> {
     // By the thread: of a process whose first thread has ended, `/proc/PID/maps` shows nothing.
-    let maps = fs::read_to_string(format!("/proc/{pid}/task/{tid}/maps")).ok()?;
+    let maps = read_text(format!("/proc/{pid}/task/{tid}/maps")).ok()?;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let wanted = (format!("{major:02x}:{minor:02x}"), inode.to_string());
     Some(maps.lines().any(|line| {
@@ -127,7 +139,7 @@ pub(crate) fn maps_file(pid: u32, tid: u32, device: u64, inode: u64) -> Option<b
 
 /// The id of this boot: 16 random bytes that the kernel chose.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let text = read_text("/proc/sys/kernel/random/boot_id")?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let number =
         u128::from_str_radix(&digits, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
