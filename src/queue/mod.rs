@@ -6,20 +6,22 @@
 //! | `memory` | where ring, leases and ends lie in the payload |
 //! | `ends` | who has a sending or a receiving end, and lives |
 //! | `core` | bytes in, bytes out, waiting |
-//! | `handle` | `Queue<T>` |
 //! | `lease` | messages that are handed out until they are done |
+//! | `handle`, `bytes` | `Queue<T>`: values, and bytes |
 
 mod error;
-mod memory;
 mod ends;
+mod memory;
 mod core;
-mod handle;
 mod lease;
+mod handle;
+mod bytes;
 
 pub(crate) use self::core::Core;
+pub(crate) use bytes::fit;
 pub(crate) use ends::Side;
 pub(crate) use error::{End, Fault};
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use handle::{Messages, Queue};
-pub(crate) use handle::{fit, recv_decoded, send_encoded};
+pub(crate) use handle::{recv_decoded, send_encoded};
 pub use lease::Lease;

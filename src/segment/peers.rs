@@ -100,8 +100,8 @@ mod tests {
     use std::{alloc, sync::mpsc, thread};
 
     use super::*;
+    use crate::raw::region::NO_SLOT;
     use crate::segment::{
-        attach::NO_SLOT,
         fingerprint::Element,
         kind::Kind,
         layout::{Layout, Settings},

@@ -13,8 +13,8 @@
 //! | `send`, `receive` | the two protocols |
 //! | `pace` | how long to look before sleeping |
 
-mod position;
 mod area;
+mod position;
 mod state;
 mod pace;
 mod receive;
