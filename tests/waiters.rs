@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    hint::spin_loop,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, channel},
@@ -91,7 +92,11 @@ fn a_timeout_ends_in_time_on_a_busy_machine() {
     let (held, done) = (lock.lock().unwrap(), AtomicBool::new(false));
     let mut took: Vec<Duration> = thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().unwrap().get() * 3 {
-            scope.spawn(|| while !done.load(Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    spin_loop();
+                }
+            });
         }
         let tries = scope.spawn(|| {
             let one = |_| {
