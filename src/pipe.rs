@@ -55,7 +55,8 @@ const END: End = End::Disconnected;
 pub struct Connection<S, R> {
     outgoing: Core,
     incoming: Core,
-    messages: PhantomData<(fn(S), fn() -> R)>,
+    sends: PhantomData<fn(S)>,
+    receives: PhantomData<fn() -> R>,
 }
 
 impl<S, R> Connection<S, R> {
@@ -63,7 +64,7 @@ impl<S, R> Connection<S, R> {
     fn of(outgoing: Core, incoming: Core) -> Self {
         outgoing.enter(Side::Senders);
         incoming.enter(Side::Receivers);
-        Self { outgoing, incoming, messages: PhantomData }
+        Self { outgoing, incoming, sends: PhantomData, receives: PhantomData }
     }
 
     /// Whether a receive would not wait: a message is there, or the other end is gone.
