@@ -316,11 +316,6 @@ impl<T: Message> Queue<T> {
         let message = format!("{} messages are not done after {timeout:?}", self.core.unfinished());
         Err(Error::new(ErrorKind::TimedOut, message))
     }
-
-    /// A consuming iterator that waits for messages, until the queue is closed and drained.
-    pub fn iter(&self) -> Messages<'_, T> {
-        Messages { queue: self }
-    }
 }
 
 impl<T> Queue<T> {
@@ -461,32 +456,6 @@ impl<T: Message> Options<Queue<T>> {
 
     fn make(&self, name: Option<&str>, limit: u32) -> Result<Queue<T>> {
         Core::create(name, self.settings(), &self.queue, Kind::Queue, element::<T>(), limit).map(Queue::of)
-    }
-}
-
-/// The messages of a [`Queue`], taken one by one until it is closed and drained.
-#[derive(Debug)]
-pub struct Messages<'a, T> {
-    queue: &'a Queue<T>,
-}
-
-impl<T: Message> Iterator for Messages<'_, T> {
-    type Item = Result<T>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.recv() {
-            Err(RecvError::Closed) => None,
-            other => Some(other.map_err(Error::from)),
-        }
-    }
-}
-
-impl<'a, T: Message> IntoIterator for &'a Queue<T> {
-    type Item = Result<T>;
-    type IntoIter = Messages<'a, T>;
-
-    fn into_iter(self) -> Messages<'a, T> {
-        self.iter()
     }
 }
 

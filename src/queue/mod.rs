@@ -7,7 +7,7 @@
 //! | `ends` | who has a sending or a receiving end, and lives |
 //! | `core` | bytes in, bytes out, waiting |
 //! | `lease` | messages that are handed out until they are done |
-//! | `handle`, `bytes` | `Queue<T>`: values, and bytes |
+//! | `handle`, `bytes`, `messages` | `Queue<T>`: values, bytes, and an iterator |
 
 mod error;
 mod ends;
@@ -16,12 +16,14 @@ mod core;
 mod lease;
 mod handle;
 mod bytes;
+mod messages;
 
 pub(crate) use self::core::Core;
 pub(crate) use bytes::fit;
 pub(crate) use ends::Side;
 pub(crate) use error::{End, Fault};
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
-pub use handle::{Messages, Queue};
+pub use handle::Queue;
 pub(crate) use handle::{recv_decoded, send_encoded};
 pub use lease::Lease;
+pub use messages::Messages;
