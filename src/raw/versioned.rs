@@ -116,7 +116,6 @@ impl RawVersioned {
     /// Releases `writers` after a commit, and wakes who waits for one.
     #[inline]
     pub(crate) fn unlock(&self) {
-        self.writers.set_returning(false);
         self.writers.unlock();
         self.changed.ring(futex::ALL);
     }

@@ -5,7 +5,13 @@
 
 #![allow(unsafe_code)]
 
-use std::{cell::UnsafeCell, fmt, marker::PhantomData, mem::MaybeUninit, thread};
+use std::{
+    cell::UnsafeCell,
+    fmt,
+    marker::PhantomData,
+    mem::{self, MaybeUninit},
+    thread,
+};
 
 use crate::{
     deadline::Deadline,
@@ -143,11 +149,17 @@ impl<T: Plain + Send> Versioned<T> {
     #[inline]
     #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut guard = self.lock();
-        change(&mut guard.value)
+        self.acquire(Deadline::NEVER);
+        let locked = Locked(self);
+        let mut value = locked.value();
+        let answer = change(&mut value);
+        // In a child that `change` has forked, the lock is the parent's.
+        if self.raw.writers.is_mine() {
+            self.commit(value);
+        }
+        answer
     }
 
-    #[inline]
     #[track_caller]
     pub(crate) fn lock(&self) -> VersionedGuard<'_, T> {
         self.acquire(Deadline::NEVER);
@@ -197,17 +209,12 @@ impl<T: Plain + Send> Versioned<T> {
     /// The caller holds the writers' lock, and the guard now does.
     #[inline]
     fn guard(&self) -> VersionedGuard<'_, T> {
-        match self.load(self.raw.active()).check() {
-            Some(value) => {
-                // The guard lends its private copy only.
-                self.raw.writers.set_returning(true);
-                VersionedGuard { cell: self, value, panicking: thread::panicking(), not_send: PhantomData }
-            }
-            None => {
-                self.raw.unlock();
-                panic!("{}", corrupt::<T>())
-            }
-        }
+        let locked = Locked(self);
+        let value = locked.value();
+        mem::forget(locked);
+        // The guard lends its private copy only.
+        self.raw.writers.set_returning(true);
+        VersionedGuard { cell: self, value, panicking: thread::panicking(), not_send: PhantomData }
     }
 
     #[inline]
@@ -267,6 +274,24 @@ fn corrupt<T>() -> String {
     )
 }
 
+/// The writers' lock for as long as a call takes: not even a panic keeps it.
+struct Locked<'a, T: Plain + Send>(&'a Versioned<T>);
+
+impl<T: Plain + Send> Locked<'_, T> {
+    #[inline]
+    #[track_caller]
+    fn value(&self) -> T {
+        self.0.load(self.0.raw.active()).check().unwrap_or_else(|| panic!("{}", corrupt::<T>()))
+    }
+}
+
+impl<T: Plain + Send> Drop for Locked<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.raw.unlock();
+    }
+}
+
 /// The writers' lock and a private copy, committed on drop unless the thread panics.
 pub(crate) struct VersionedGuard<'a, T: Plain + Send> {
     cell: &'a Versioned<T>,
@@ -283,6 +308,7 @@ impl<T: Plain + Send> Drop for VersionedGuard<'_, T> {
         if !panicked && self.cell.raw.writers.is_mine() {
             self.cell.commit(self.value);
         }
+        self.cell.raw.writers.set_returning(false);
         self.cell.raw.unlock();
     }
 }
