@@ -9,8 +9,8 @@ use crate::{
     error::Result,
     message::Message,
     queue::{
-        self, Core, End, Fault, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Side, TryRecvError,
-        TrySendError,
+        self, Core, End, Fault, Fitting, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Side,
+        TryRecvError, TrySendError,
     },
     segment::{Element, Kind, QueueSettings, Segment, Settings},
     shareable::short_type_name,
@@ -103,10 +103,10 @@ impl<S, R> Connection<S, R> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let mut bytes = Vec::new();
-        let received = self.incoming.receive(&mut bytes, Deadline::NEVER, Some(Side::Senders));
+        let mut fitting = Fitting::new(buffer);
+        let received = self.incoming.receive(&mut fitting, Deadline::NEVER, Some(Side::Senders));
         received.map_err(|fault| RecvError::of(fault, END))?;
-        queue::fit(bytes, buffer).map_err(RecvError::BufferTooSmall)
+        fitting.finish().map_err(RecvError::BufferTooSmall)
     }
 
     pub(crate) fn core(&self) -> &Core {

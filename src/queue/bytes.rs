@@ -8,7 +8,7 @@ use super::{
     },
     handle::Queue,
 };
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, raw::ring::Sink};
 
 impl<T> Queue<T> {
     /// Waits for room and sends these bytes as a message, without serde.
@@ -60,8 +60,9 @@ impl<T> Queue<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        let bytes = self.bytes(Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))?;
-        fit(bytes, buffer).map_err(RecvError::BufferTooSmall)
+        let mut fitting = Fitting::new(buffer);
+        self.bytes(&mut fitting, Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))?;
+        fitting.finish().map_err(RecvError::BufferTooSmall)
     }
 
     /// As [`Queue::recv_bytes`], if a message waits now.
@@ -69,8 +70,9 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`TryRecvError::Empty`]; otherwise as [`Queue::recv_bytes`].
     pub fn try_recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, TryRecvError> {
-        let bytes = self.bytes(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))?;
-        fit(bytes, buffer).map_err(TryRecvError::BufferTooSmall)
+        let mut fitting = Fitting::new(buffer);
+        self.bytes(&mut fitting, Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))?;
+        fitting.finish().map_err(TryRecvError::BufferTooSmall)
     }
 
     /// As [`Queue::recv_bytes`], but waits no longer than `timeout`.
@@ -82,25 +84,42 @@ impl<T> Queue<T> {
         buffer: &mut [u8],
         timeout: Duration,
     ) -> Result<usize, RecvTimeoutError> {
-        let bytes =
-            self.bytes(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, End::Closed))?;
-        fit(bytes, buffer).map_err(RecvTimeoutError::BufferTooSmall)
+        let mut fitting = Fitting::new(buffer);
+        let received = self.bytes(&mut fitting, Deadline::after(timeout));
+        received.map_err(|fault| RecvTimeoutError::of(fault, End::Closed))?;
+        fitting.finish().map_err(RecvTimeoutError::BufferTooSmall)
     }
 
-    fn bytes(&self, deadline: Deadline) -> Result<Vec<u8>, Fault> {
-        let mut bytes = Vec::new();
-        self.core.receive(&mut bytes, deadline, None)?;
-        Ok(bytes)
+    fn bytes(&self, fitting: &mut Fitting<'_>, deadline: Deadline) -> Result<(), Fault> {
+        self.core.receive(fitting, deadline, None)
     }
 }
 
-/// Copies a message into a buffer that it fits into; the message if it does not.
-pub(crate) fn fit(message: Vec<u8>, buffer: &mut [u8]) -> Result<usize, Vec<u8>> {
-    match buffer.get_mut(..message.len()) {
-        Some(start) => {
-            start.copy_from_slice(&message);
-            Ok(message.len())
+/// A message that goes straight into the user's buffer if it fits.
+pub(crate) struct Fitting<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    /// The message that does not fit.
+    larger: Option<Vec<u8>>,
+}
+
+impl<'a> Fitting<'a> {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, len: 0, larger: None }
+    }
+
+    /// How long the message was; itself if it does not fit.
+    pub(crate) fn finish(self) -> Result<usize, Vec<u8>> {
+        self.larger.map_or(Ok(self.len), Err)
+    }
+}
+
+impl Sink for Fitting<'_> {
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        (self.len, self.larger) = (len, None);
+        match self.buffer.get_mut(..len) {
+            Some(start) => start,
+            None => self.larger.insert(vec![0; len]),
         }
-        None => Err(message),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     raw::{
         leases::Held,
         mutex::LockFault,
-        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault},
+        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink},
     },
     segment::{Element, Expected, Kind, QueueSettings, Segment, Settings},
 };
@@ -130,10 +130,26 @@ impl Core {
 
     /// Sends `bytes` when there is room, or by the deadline. `peers` is the side that must live.
     pub(crate) fn send(&self, bytes: &[u8], deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+        match self.head().ring.try_send(&self.memory, self.made.load(Relaxed), bytes) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.send_after(fault, bytes, deadline, peers),
+        }
+    }
+
+    /// Goes on after a first attempt that has not sent.
+    #[cold]
+    fn send_after(
+        &self,
+        first: SendFault,
+        bytes: &[u8],
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
         let ring = &self.head().ring;
+        let mut attempted = Err(first);
         loop {
             let made = self.made.load(Relaxed);
-            let sent = match ring.try_send(&self.memory, made, bytes) {
+            let sent = match attempted {
                 Err(SendFault::Full) if deadline.has_passed() => return Err(Fault::NotYet),
                 Err(SendFault::Full) => {
                     let attempt = || ring.try_send(&self.memory, made, bytes);
@@ -151,6 +167,7 @@ impl Core {
                 Err(SendFault::TooLarge) => return self.send_elsewhere(bytes, deadline, peers),
                 Err(fault) => return Err(refused(fault)),
             }
+            attempted = ring.try_send(&self.memory, self.made.load(Relaxed), bytes);
         }
     }
 
@@ -183,20 +200,22 @@ impl Core {
     }
 
     /// Receives a message into `bytes`, or by the deadline nothing. `peers` is the side that must live.
-    pub(crate) fn receive(
+    pub(crate) fn receive<S: Sink>(
         &self,
-        bytes: &mut Vec<u8>,
+        bytes: &mut S,
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
         loop {
-            if let Some(held) = self.take_returned()? {
+            if self.has_returned()
+                && let Some(held) = self.take_returned()?
+            {
                 self.read_lease(held, bytes)?;
                 self.head().leases.finish(held.slot);
                 return Ok(());
             }
             let mut failed = None;
-            let keep = |received: &Received, bytes: &mut Vec<u8>| self.fetch(received, bytes, &mut failed);
+            let keep = |received: &Received, bytes: &mut S| self.fetch(received, bytes, &mut failed);
             let received = self.head().ring.try_receive(&self.memory, bytes, keep);
             match received {
                 Ok(true) => return Ok(()),
@@ -210,7 +229,9 @@ impl Core {
     pub(super) fn lease(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> Result<Held, Fault> {
         let head = self.head();
         loop {
-            if let Some(held) = self.take_returned()? {
+            if self.has_returned()
+                && let Some(held) = self.take_returned()?
+            {
                 self.read_lease(held, bytes)?;
                 return Ok(held);
             }
@@ -258,8 +279,8 @@ impl Core {
         Ok(head.leases.fill(slot, received.position, len))
     }
 
-    pub(super) fn read_lease(&self, held: Held, bytes: &mut Vec<u8>) -> Result<()> {
-        bytes.resize(held.len.min(LEASE_PLACE) as usize, 0);
+    pub(super) fn read_lease(&self, held: Held, bytes: &mut impl Sink) -> Result<()> {
+        let bytes = bytes.room(held.len.min(LEASE_PLACE) as usize);
         self.segment().read_behind(held.slot as u64 * LEASE_PLACE, bytes)
     }
 
@@ -271,12 +292,16 @@ impl Core {
         }
     }
 
+    /// Whether a leased message may have been returned.
+    #[inline]
+    fn has_returned(&self) -> bool {
+        self.head().returned.load(Relaxed) != 0
+    }
+
     /// A leased message that its worker did not finish, unless it was delivered too often already.
+    #[cold]
     fn take_returned(&self) -> Result<Option<Held>, Fault> {
         let head = self.head();
-        if head.returned.load(Relaxed) == 0 {
-            return Ok(None);
-        }
         loop {
             let Some(held) = head.leases.take_returned(&head.ring).map_err(Error::from)? else {
                 head.returned.store(0, Relaxed);
@@ -298,14 +323,27 @@ impl Core {
     }
 
     /// Fetches what is not in the ring.
-    fn fetch(&self, received: &Received, bytes: &mut Vec<u8>, failed: &mut Option<Error>) -> bool {
-        let Some((begin, len)) = received.elsewhere else { return true };
+    #[inline]
+    fn fetch(&self, received: &Received, bytes: &mut impl Sink, failed: &mut Option<Error>) -> bool {
+        match received.elsewhere {
+            None => true,
+            Some(place) => self.fetch_elsewhere(place, bytes, failed),
+        }
+    }
+
+    #[cold]
+    fn fetch_elsewhere(
+        &self,
+        (begin, len): (u64, u64),
+        bytes: &mut impl Sink,
+        failed: &mut Option<Error>,
+    ) -> bool {
         let Some(len) = usize::try_from(len).ok().filter(|&len| len as u64 <= LONGEST) else {
             *failed = Some(corrupt());
             return false;
         };
-        bytes.resize(len, 0);
-        if let Err(error) = self.segment().read_behind(ELSEWHERE.saturating_add(begin), bytes) {
+        let place = ELSEWHERE.saturating_add(begin);
+        if let Err(error) = self.segment().read_behind(place, bytes.room(len)) {
             *failed = Some(error);
             return false;
         }
@@ -317,6 +355,7 @@ impl Core {
     }
 
     /// After a receive that found nothing: waits for something, or says why not.
+    #[cold]
     fn wait(&self, fault: ReceiveFault, deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
         let head = self.head();
         match fault {

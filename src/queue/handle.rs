@@ -371,9 +371,12 @@ pub(crate) fn send_encoded<T: Message>(
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<(), Fault> {
-    segment::pinning(|| {
-        let bytes = message::encode(value)?;
-        core.send(&bytes, deadline, peers)
+    message::with_scratch(|bytes| {
+        bytes.clear();
+        segment::pinning(|| {
+            message::encode_into(value, bytes)?;
+            core.send(bytes, deadline, peers)
+        })
     })
 }
 
@@ -383,9 +386,10 @@ pub(crate) fn recv_decoded<T: Message>(
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<T, Fault> {
-    let mut bytes = Vec::new();
-    core.receive(&mut bytes, deadline, peers)?;
-    Ok(message::decode(&bytes)?)
+    message::with_scratch(|bytes| {
+        core.receive(bytes, deadline, peers)?;
+        Ok(message::decode(bytes)?)
+    })
 }
 
 impl<T: Message> Options<Queue<T>> {

@@ -109,7 +109,7 @@ impl Area for Memory {
     #[inline]
     fn words(&self, ring: usize) -> &[AtomicU64] {
         assert!(ring < self.rings, "ring {ring} of {}", self.rings);
-        let offset = (WORDS + ring_offset(ring) * 8) as usize;
+        let offset = OFFSETS[ring];
         // SAFETY: inside the payload, whose length was checked against the number of rings.
         let words = unsafe { self.segment.payload().add(offset) }.cast::<AtomicU64>();
         // SAFETY: so many words are there, aligned since the offset is a multiple of a page in a
@@ -122,6 +122,17 @@ impl Area for Memory {
 fn rings_for(bytes: u64) -> usize {
     (1..RINGS).find(|&rings| ring_units(rings - 1) * 8 >= bytes).unwrap_or(RINGS)
 }
+
+/// Where the words of each ring begin.
+const OFFSETS: [usize; RINGS] = {
+    let mut offsets = [0; RINGS];
+    let mut ring = 0;
+    while ring < RINGS {
+        offsets[ring] = (WORDS + ring_offset(ring) * 8) as usize;
+        ring += 1;
+    }
+    offsets
+};
 
 fn payload_len(rings: u64) -> Option<u64> {
     let rings = usize::try_from(rings).ok().filter(|rings| (1..=RINGS).contains(rings))?;

@@ -19,7 +19,7 @@ mod bytes;
 mod messages;
 
 pub(crate) use self::core::Core;
-pub(crate) use bytes::fit;
+pub(crate) use bytes::Fitting;
 pub(crate) use ends::Side;
 pub(crate) use error::{End, Fault};
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};

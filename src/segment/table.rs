@@ -15,7 +15,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc, Mutex, MutexGuard, Once, PoisonError, TryLockError, Weak,
-        atomic::{AtomicU64, Ordering::*},
+        atomic::{AtomicU64, AtomicUsize, Ordering::*},
     },
     time::Duration,
 };
@@ -33,7 +33,7 @@ pub(crate) struct Table {
     /// Left at exit, but mapped until the end: other threads may still use the memory.
     departed: Vec<Arc<Attachment>>,
     /// What messages on their way hold.
-    pub(crate) pinned: Vec<Segment>,
+    pinned: Vec<Segment>,
     /// Named objects that were created here.
     pub(crate) creations: usize,
 }
@@ -67,7 +67,21 @@ extern "C" fn after_fork() {
     let _ = DURING_FORK.try_with(Cell::take);
 }
 
+/// How many segments messages on their way hold, for a look without the lock.
+static PINNED: AtomicUsize = AtomicUsize::new(0);
+
 impl Table {
+    /// Holds what a message has that is on its way.
+    pub(crate) fn pin(&mut self, segments: Vec<Segment>) {
+        self.pinned.extend(segments);
+        PINNED.store(self.pinned.len(), Relaxed);
+    }
+
+    /// The first of what messages on their way hold.
+    pub(crate) fn first_pinned(&self) -> Option<Segment> {
+        self.pinned.first().cloned()
+    }
+
     /// A new handle on what this process is attached to already.
     pub(crate) fn find(&self, inode: Inode) -> Option<Segment> {
         let attachment = self.here.get(&inode)?;
@@ -211,10 +225,21 @@ fn leave_if_unused(attachment: &Arc<Attachment>) {
 }
 
 /// Lets go of what messages held that have been read meanwhile.
+#[inline]
 pub(crate) fn release_arrived() {
+    if PINNED.load(Relaxed) != 0 {
+        release_pinned();
+    }
+}
+
+#[cold]
+fn release_pinned() {
     let arrived: Vec<Segment> = {
         let mut table = lock();
-        table.pinned.extract_if(.., |segment| segment.attachment().pins().load(Acquire) == 0).collect()
+        let arrived = |segment: &mut Segment| segment.attachment().pins().load(Acquire) == 0;
+        let arrived = table.pinned.extract_if(.., arrived).collect();
+        PINNED.store(table.pinned.len(), Relaxed);
+        arrived
     };
     drop(arrived); // without the table, which leaving needs
 }

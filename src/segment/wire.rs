@@ -10,7 +10,7 @@
 //! the sender until that ends.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::OsStr,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -207,44 +207,69 @@ impl Handle {
 }
 
 thread_local! {
-    /// What the running [`pinning`] of this thread has pinned so far.
-    static PINNING: RefCell<Option<Vec<Segment>>> = const { RefCell::new(None) };
+    /// What the running calls of [`pinning`] in this thread, one inside the other, have pinned so far.
+    static PINS: RefCell<Vec<Segment>> = const { RefCell::new(Vec::new()) };
+    /// How many calls are running, and the length of `PINS`: most messages hold no handle, and for them
+    /// these are all that is looked at.
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+    static PINNED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `write`, which writes a message; the objects in it stay alive until its receiver has them.
 ///
 /// If it fails or panics, nothing stays pinned.
+#[inline]
 pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     table::release_arrived();
-    let context = Context { outer: PINNING.replace(Some(Vec::new())) };
+    let context = Context { before: PINNED.get() };
+    RUNNING.set(RUNNING.get() + 1);
     let written = write();
     if written.is_ok() {
-        let pinned = PINNING.take().unwrap_or_default();
-        table::lock().pinned.extend(pinned);
+        context.keep();
     }
-    drop(context);
     written
 }
 
-/// Undoes the pins that are still this thread's, and goes back to the `pinning` around this one.
+/// A running [`pinning`]. Undoes the pins that are still its own.
 struct Context {
-    outer: Option<Vec<Segment>>,
+    /// How many segments the calls around this one have pinned.
+    before: usize,
+}
+
+impl Context {
+    /// Leaves the pins to the receivers of the message.
+    #[inline]
+    fn keep(&self) {
+        if PINNED.get() != self.before {
+            table::lock().pin(self.take());
+        }
+    }
+
+    #[cold]
+    fn take(&self) -> Vec<Segment> {
+        PINNED.set(self.before);
+        PINS.with_borrow_mut(|pins| pins.split_off(self.before))
+    }
 }
 
 impl Drop for Context {
+    #[inline]
     fn drop(&mut self) {
-        let unsent = PINNING.replace(self.outer.take());
-        unsent.into_iter().flatten().for_each(|segment| unpin(&segment));
+        RUNNING.set(RUNNING.get() - 1);
+        if PINNED.get() != self.before {
+            self.take().iter().for_each(unpin);
+        }
     }
 }
 
 fn pin(segment: &Segment) -> bool {
-    PINNING.with_borrow_mut(|pinned| {
-        let Some(pinned) = pinned else { return false };
+    let pinning = RUNNING.get() != 0;
+    if pinning {
         segment.attachment().pins().fetch_add(1, AcqRel);
-        pinned.push(segment.clone());
-        true
-    })
+        PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
+        PINNED.set(PINNED.get() + 1);
+    }
+    pinning
 }
 
 /// One message less. Never below zero: a message that is read twice must not undo another's pin.
@@ -261,7 +286,7 @@ pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut()
     const SLICE: Duration = Duration::from_millis(50);
     loop {
         table::release_arrived();
-        let Some(segment) = table::lock().pinned.first().cloned() else { return true };
+        let Some(segment) = table::lock().first_pinned() else { return true };
         if deadline.has_passed() || !receiver_lives() {
             return false;
         }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod cpus;
+mod crew;
 mod gate;
 mod groups;
 mod machine;

@@ -32,6 +32,20 @@ pub(crate) trait Area {
     fn words(&self, ring: usize) -> &[AtomicU64];
 }
 
+/// Where the bytes of a message go.
+pub(crate) trait Sink {
+    /// Room for a message of this length, all of which will be written. What stood in it is gone.
+    fn room(&mut self, len: usize) -> &mut [u8];
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        self.resize(len, 0);
+        self
+    }
+}
+
 /// Writes `bytes` behind the header at word `at` of a ring.
 #[inline]
 pub(super) fn copy_in(words: &[AtomicU64], at: u64, bytes: &[u8]) {
@@ -43,9 +57,9 @@ pub(super) fn copy_in(words: &[AtomicU64], at: u64, bytes: &[u8]) {
         words[place & mask].store(u64::from_ne_bytes(*chunk), Relaxed);
     }
     if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        words[(place + 1) & mask].store(u64::from_ne_bytes(last), Relaxed);
+        // In a register: a word that is put together in memory is waited for.
+        let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        words[(place + 1) & mask].store(last, Relaxed);
     }
 }
 
@@ -60,8 +74,11 @@ pub(super) fn copy_out(words: &[AtomicU64], at: u64, bytes: &mut [u8]) {
         *chunk = words[place & mask].load(Relaxed).to_ne_bytes();
     }
     if !rest.is_empty() {
-        let last = words[(place + 1) & mask].load(Relaxed).to_ne_bytes();
-        rest.copy_from_slice(&last[..rest.len()]);
+        let mut last = words[(place + 1) & mask].load(Relaxed);
+        for byte in rest {
+            *byte = last as u8;
+            last >>= 8;
+        }
     }
 }
 

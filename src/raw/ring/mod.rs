@@ -20,7 +20,7 @@ mod pace;
 mod receive;
 mod send;
 
-pub(crate) use area::{Area, RINGS, ring_offset, ring_units};
+pub(crate) use area::{Area, RINGS, Sink, ring_offset, ring_units};
 pub(crate) use pace::Pace;
 pub(crate) use position::{LONGEST, Position};
 pub(crate) use receive::{ReceiveFault, Received};

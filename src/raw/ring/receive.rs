@@ -13,7 +13,7 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, copy_out, elsewhere},
+    area::{Area, Sink, copy_out, elsewhere},
     pace::{Looks, Pace},
     position::{Header, Kind, Position},
     state::RawRing,
@@ -41,8 +41,6 @@ pub(crate) enum ReceiveFault {
 pub(crate) struct Received {
     /// Where it stood.
     pub(crate) position: Position,
-    after: Position,
-    index: u32,
     /// Where its bytes are, and how many, if they are not in the ring.
     pub(crate) elsewhere: Option<(u64, u64)>,
 }
@@ -51,30 +49,21 @@ impl RawRing {
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
     /// what is elsewhere, and may refuse.
     #[inline]
-    pub(crate) fn try_receive(
+    pub(crate) fn try_receive<S: Sink>(
         &self,
         area: &impl Area,
-        bytes: &mut Vec<u8>,
-        keep: impl FnOnce(&Received, &mut Vec<u8>) -> bool,
+        bytes: &mut S,
+        keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         if self.consumers.lock.lock().map_err(ReceiveFault::Lock)? == Acquired::OwnerDied {
             self.repair_consumers(area);
         }
-        let received = self.copy_first(area, bytes);
-        let kept = received.as_ref().is_ok_and(|received| keep(received, bytes));
-        if let (Ok(received), true) = (&received, kept) {
-            self.taken().store(received.index.wrapping_add(1), Relaxed);
-            self.consumers.head.store(received.after.0, Release);
-            if let Some((begin, len)) = received.elsewhere {
-                self.rest.elsewhere_head.store(begin.saturating_add(len), Release);
-            }
-        }
+        let taken = self.take_first(area, bytes, keep);
         self.consumers.lock.unlock();
-        received?;
-        if kept {
+        if taken == Ok(true) {
             self.consumers.room.ring(1);
         }
-        Ok(kept)
+        taken
     }
 
     /// Waits until a message may be there, `also` says yes, or it is closed where it was not (`closed`);
@@ -132,12 +121,22 @@ impl RawRing {
         Header::of(self.header_word(area, at)?.load(Acquire))
     }
 
-    /// Copies the first message out. The caller holds the consumers' lock.
-    #[inline]
-    fn copy_first(&self, area: &impl Area, bytes: &mut Vec<u8>) -> Result<Received, ReceiveFault> {
+    /// Takes the first message if `keep` wants it. The caller holds the consumers' lock.
+    #[inline(always)]
+    fn take_first<S: Sink>(
+        &self,
+        area: &impl Area,
+        bytes: &mut S,
+        keep: impl FnOnce(&Received, &mut S) -> bool,
+    ) -> Result<bool, ReceiveFault> {
         let mut head = Position(self.consumers.head.load(Relaxed));
         for _ in 0..=area.rings() {
-            let word = self.header_word(area, head).ok_or(ReceiveFault::Corrupt)?;
+            if head.ring() >= area.rings() {
+                break;
+            }
+            let words = area.words(head.ring());
+            let at = head.word() & (words.len() as u64 - 1);
+            let word = &words[at as usize];
             let bits = word.load(Acquire);
             let Some(header) = Header::of(bits) else {
                 // Closed first and then still nothing: nothing more will come.
@@ -152,12 +151,19 @@ impl RawRing {
                 }
                 Header::Message { index, len, kind } => {
                     word.store(bits, Relaxed);
-                    let words = area.words(head.ring());
-                    let at = head.word() & (words.len() as u64 - 1);
                     let elsewhere = (kind == Kind::Elsewhere).then(|| elsewhere(words, at));
-                    bytes.resize(if elsewhere.is_some() { 0 } else { len as usize }, 0);
-                    copy_out(words, at, bytes);
-                    return Ok(Received { position: head, after, index, elsewhere });
+                    if elsewhere.is_none() {
+                        copy_out(words, at, bytes.room(len as usize));
+                    }
+                    let kept = keep(&Received { position: head, elsewhere }, bytes);
+                    if kept {
+                        self.taken().store(index.wrapping_add(1), Relaxed);
+                        self.consumers.head.store(after.0, Release);
+                        if let Some((begin, len)) = elsewhere {
+                            self.rest.elsewhere_head.store(begin.saturating_add(len), Release);
+                        }
+                    }
+                    return Ok(kept);
                 }
             }
         }

@@ -78,6 +78,7 @@ impl RawRing {
         })
     }
 
+    #[inline]
     fn locked(
         &self,
         area: &impl Area,
@@ -88,9 +89,10 @@ impl RawRing {
         }
         let sent = send();
         self.producers.lock.unlock();
-        sent?;
-        self.producers.message.ring(1);
-        Ok(())
+        if sent.is_ok() {
+            self.producers.message.ring(1);
+        }
+        sent
     }
 
     /// Repeats `attempt`, one of the two above, until there is room. `alive` is asked now and then and
@@ -146,12 +148,13 @@ impl RawRing {
         if tail.ring() >= area.rings() {
             return Err(SendFault::Corrupt);
         }
+        let mut words = area.words(tail.ring());
         let index = self.sent().load(Relaxed);
         self.check_limit(index)?;
-        if tail.ring() != 0 || !self.has_room(area, tail, need) {
+        if tail.ring() != 0 || !self.has_room(words.len(), tail, need) {
             tail = self.move_on(area, made, tail, len, need)?;
+            words = area.words(tail.ring());
         }
-        let words = area.words(tail.ring());
         let mask = words.len() as u64 - 1;
         let next = tail.plus(need);
         words[(next.word() & mask) as usize].store(0, Relaxed);
@@ -173,10 +176,10 @@ impl RawRing {
         if sent.wrapping_sub(taken) < limit { Ok(()) } else { Err(SendFault::Full) }
     }
 
-    /// Whether `need` words and the 0 behind them fit at `tail`.
+    /// Whether `need` words and the 0 behind them fit at `tail` into its ring of so many words.
     #[inline]
-    fn has_room(&self, area: &impl Area, tail: Position, need: u64) -> bool {
-        let units = area.words(tail.ring()).len() as u64;
+    fn has_room(&self, words: usize, tail: Position, need: u64) -> bool {
+        let units = words as u64;
         let fits = |head: u64| {
             let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
             tail.word().saturating_sub(begin) + need < units
@@ -208,7 +211,7 @@ impl RawRing {
         if tail.ring() != 0 && empty && fits(0) {
             return Ok(self.enter(area, tail, 0));
         }
-        if self.has_room(area, tail, need) {
+        if self.has_room(area.words(tail.ring()).len(), tail, need) {
             return Ok(tail);
         }
         let Some(ring) = (tail.ring() + 1..area.rings()).find(|&ring| fits(ring)) else {

@@ -167,6 +167,7 @@ impl RawRing {
     }
 
     /// Where the record at `at` ends; `None` if its header cannot be true.
+    #[inline]
     pub(super) fn after(&self, area: &impl Area, at: Position, header: Header) -> Option<Position> {
         match header {
             Header::Message { len, .. } => {

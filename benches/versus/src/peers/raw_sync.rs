@@ -1,14 +1,22 @@
-//! The mutex of the crate `raw_sync`: process-shared, not robust.
+//! The mutex and the events of the crate `raw_sync`: process-shared, not robust.
 //!
 //! # Safety
-//! The crate places its lock at an address that it is given, and its guard is a pointer.
+//! The crate places its objects at an address that it is given, and its guard is a pointer.
 
 #![allow(unsafe_code)]
 
-use raw_sync::locks::{LockInit, Mutex};
+use raw_sync::{
+    Timeout,
+    events::{Event, EventImpl, EventInit, EventState},
+    locks::{LockInit, Mutex},
+};
 
 use super::mapping::Mapping;
-use crate::measure::{Made, repeat_alone};
+use crate::{
+    crew::{Crew, Post},
+    groups::pipe::{Job, pair},
+    measure::{Made, repeat_alone},
+};
 
 /// Adds one to a number in shared memory, under the lock.
 pub(crate) fn mutex() -> Made {
@@ -30,4 +38,46 @@ pub(crate) fn mutex() -> Made {
         let _mapped = &mapping;
         repeat_alone(count, &increment)
     }))
+}
+
+/// Two events that two processes set in turn.
+pub(crate) fn round_trip() -> Made {
+    let mapping = Mapping::create(4096)?;
+    for place in PLACES {
+        // SAFETY: inside the mapping: zeroed, aligned memory, room enough.
+        unsafe { Event::new(mapping.start().add(place), true) }.map_err(|error| error.to_string())?;
+    }
+    let crew = Crew::processes(pair(mapping.path(), mapping.path()), take_turns)?;
+    let mut contestant = crew.contestant(1)?;
+    Ok(Box::new(move |count| {
+        // The members open what this process holds.
+        let _mapped = &mapping;
+        contestant(count)
+    }))
+}
+
+const PLACES: [usize; 2] = [0, 2048];
+
+fn take_turns((post, job): (Post, Job<String, String>)) {
+    let (path, asks) = match &job {
+        Job::Ask(path) => (path, true),
+        Job::Answer(path) => (path, false),
+    };
+    let mapping = Mapping::open(path).expect("the leader holds it");
+    // SAFETY: the leader has made the events, and the mapping outlives them.
+    let [there, back] = PLACES.map(|place| unsafe { Event::from_existing(mapping.start().add(place)) });
+    let [there, back] = [there, back].map(|made| made.expect("it was made").0);
+    let set = |event: &dyn EventImpl| event.set(EventState::Signaled).expect("it was made");
+    let wait = |event: &dyn EventImpl| event.wait(Timeout::Infinite).expect("the other member sets it");
+    post.attend(|count| {
+        for _ in 0..count {
+            if asks {
+                set(&*there);
+                wait(&*back);
+            } else {
+                wait(&*there);
+                set(&*back);
+            }
+        }
+    });
 }

@@ -1,11 +1,19 @@
 //! What the standard library offers to the threads of one process.
 
-use std::sync::{
-    Mutex, RwLock,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    hint::black_box,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicU64, Ordering::SeqCst},
+        mpsc,
+    },
 };
 
-use crate::measure::{Made, repeat_alone};
+use crate::{
+    crew::{Crew, Post},
+    groups::queue::{CAPACITY, Job, Shape},
+    measure::{Made, repeat_alone},
+};
 
 /// Alone on its cache lines, as what lies in a segment is.
 #[repr(align(128))]
@@ -32,4 +40,29 @@ pub(crate) fn rwlock_read() -> Made {
 pub(crate) fn fetch_add() -> Made {
     let atomic = Box::new(Apart(AtomicU64::new(0)));
     Ok(Box::new(move |count| repeat_alone(count, || atomic.0.fetch_add(1, SeqCst))))
+}
+
+pub(crate) fn sync_channel(shape: Shape) -> Made {
+    let (sender, receiver) = mpsc::sync_channel(CAPACITY);
+    // Of receivers there is one, and the job is copied.
+    let receiver = Arc::new(Mutex::new(receiver));
+    Crew::threads(shape.jobs(&sender, &receiver), channel_work)?.contestant(shape.share())
+}
+
+fn channel_work((post, job): (Post, Job<mpsc::SyncSender<u64>, Arc<Mutex<mpsc::Receiver<u64>>>>)) {
+    match job {
+        Job::Send(sender, producers) => post.attend(|count| {
+            for n in 0..count / producers {
+                sender.send(n).expect("the receiver is there");
+            }
+        }),
+        Job::Receive(receiver, consumers) => {
+            let receiver = receiver.lock().expect("no thread has panicked");
+            post.attend(|count| {
+                for _ in 0..count / consumers {
+                    black_box(receiver.recv().expect("the sender is there"));
+                }
+            });
+        }
+    }
 }

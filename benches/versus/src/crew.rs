@@ -1,0 +1,171 @@
+//! Several processes, or threads, that work on a round together while their leader sleeps.
+//!
+//! A turn: the leader says how much is to be done and wakes its crew; each says that it is here and
+//! waits, awake, for the others; all work; the last one that has ended wakes the leader. A turn takes
+//! as long as from the first start to the last end, by a clock that all of them share.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::*},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use commons::{Message, Process, Shareable, Shared, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock,
+    cpus::{self, Side},
+    measure::{Contestant, Made},
+};
+
+/// What all of them look at. Turns are numbered from 1.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Muster {
+    turn: Value<u64>,
+    /// How many have ended, in all turns.
+    ended: Value<u64>,
+    marks: Shared<Marks>,
+}
+
+#[derive(Default, Debug, Shareable)]
+#[repr(C)]
+struct Marks {
+    count: AtomicU64,
+    /// How many have come, in all turns.
+    here: AtomicU64,
+    /// The first start and the last end of the turn, in nanoseconds.
+    from: AtomicU64,
+    to: AtomicU64,
+}
+
+/// Instead of a turn: go home.
+const LEAVE: u64 = u64::MAX;
+
+/// Nobody works longer at a round.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A member's place in a crew.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Post {
+    muster: Muster,
+    crew: u64,
+    seat: Option<Side>,
+}
+
+impl Post {
+    /// The member's life: turn after turn, until the leader dismisses it.
+    pub(crate) fn attend(self, mut work: impl FnMut(u64)) {
+        let _seat = self.seat.and_then(cpus::take);
+        let Muster { turn, ended, marks } = &self.muster;
+        let mut last = 0;
+        loop {
+            let number = turn.wait_until(|&turn| turn > last);
+            if number == LEAVE {
+                return;
+            }
+            let count = marks.count.load(Relaxed);
+            marks.here.fetch_add(1, AcqRel);
+            while marks.here.load(Acquire) < number * self.crew {
+                thread::yield_now();
+            }
+            marks.from.fetch_min(clock::now().as_nanos() as u64, Relaxed);
+            work(count);
+            marks.to.fetch_max(clock::now().as_nanos() as u64, Relaxed);
+            ended.update(|ended| *ended += 1);
+            last = number;
+        }
+    }
+}
+
+/// Members, who leave when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    muster: Muster,
+    who: Vec<Member>,
+}
+
+#[derive(Debug)]
+enum Member {
+    Process(Process<()>),
+    Thread(JoinHandle<()>),
+}
+
+impl Crew {
+    /// A process for each job; `None` leaves it to the scheduler on which CPU it runs.
+    pub(crate) fn processes<J: Message>(
+        jobs: impl IntoIterator<Item = (Option<Side>, J)>,
+        attend: fn((Post, J)),
+    ) -> Result<Self, String> {
+        Self::of(jobs, |post, job| {
+            commons::spawn((post, job), attend).map(Member::Process).map_err(|error| error.to_string())
+        })
+    }
+
+    /// A thread for each job, for peers that stay within a process.
+    pub(crate) fn threads<J: Send + 'static>(
+        jobs: impl IntoIterator<Item = (Option<Side>, J)>,
+        attend: fn((Post, J)),
+    ) -> Result<Self, String> {
+        Self::of(jobs, |post, job| Ok(Member::Thread(thread::spawn(move || attend((post, job))))))
+    }
+
+    fn of<J>(
+        jobs: impl IntoIterator<Item = (Option<Side>, J)>,
+        hire: impl Fn(Post, J) -> Result<Member, String>,
+    ) -> Result<Self, String> {
+        let muster = || {
+            let (turn, ended) = (Value::new(0)?, Value::new(0)?);
+            Ok(Muster { turn, ended, marks: Shared::new(Marks::default())? })
+        };
+        let muster = muster().map_err(|error: commons::Error| error.to_string())?;
+        let jobs = Vec::from_iter(jobs);
+        let mut crew = Self { muster: muster.clone(), who: Vec::new() };
+        let members = jobs.len() as u64;
+        for (seat, job) in jobs {
+            crew.who.push(hire(Post { muster: muster.clone(), crew: members, seat }, job)?);
+        }
+        Ok(crew)
+    }
+
+    /// The time in which they did a turn.
+    fn turn(&self, count: u64) -> Duration {
+        let Muster { turn, ended, marks } = &self.muster;
+        marks.count.store(count, Relaxed);
+        marks.from.store(u64::MAX, Relaxed);
+        marks.to.store(0, Relaxed);
+        let number = turn.update(|turn| {
+            *turn += 1;
+            *turn
+        });
+        let all = number * self.who.len() as u64;
+        ended.wait_until_timeout(|&ended| ended >= all, PATIENCE).expect("all of them end their turn");
+        Duration::from_nanos(marks.to.load(Relaxed) - marks.from.load(Relaxed))
+    }
+
+    /// A contestant that does `count` operations, or a few more, so that each of `share` members does as
+    /// many.
+    pub(crate) fn contestant(self, share: u64) -> Made {
+        let contestant: Contestant = Box::new(move |count| {
+            let whole = count.next_multiple_of(share);
+            // As if the few more had not been.
+            self.turn(whole).mul_f64(count as f64 / whole as f64)
+        });
+        Ok(contestant)
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.muster.turn.set(LEAVE);
+        for member in self.who.drain(..) {
+            let ended = match member {
+                Member::Process(process) => process.join().map_err(|error| error.to_string()),
+                Member::Thread(thread) => thread.join().map_err(|_| "it panicked".to_owned()),
+            };
+            if let Err(why) = ended {
+                eprintln!("a member of a row's crew has failed: {why}");
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A question and its answer: there and back between two.
+
+use std::{
+    hint,
+    sync::atomic::{AtomicU64, Ordering::*},
+    time::Duration,
+};
+
+use commons::{Connection, Shared};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock,
+    cpus::Side,
+    crew::{Crew, Post},
+    measure::{Contestant, Made},
+    peers::{iceoryx2, python, raw_sync, socket},
+    row::Row,
+};
+
+const GROUP: &str = "pipe";
+
+const fn row(name: &'static str, peer: &'static str, target: f64, ours: Maker, theirs: Maker) -> Row {
+    Row { group: GROUP, name, peer, target, ours, theirs }
+}
+
+type Maker = fn() -> Made;
+
+pub(crate) const ROWS: &[Row] = &[
+    row("cache-line", "one-cache-line", 2.00, ours, cache_line),
+    row("iceoryx2", "iceoryx2-busy", 0.30, ours, iceoryx2::round_trip),
+    row("raw_sync", "raw_sync-events", 0.30, ours, raw_sync::round_trip),
+    row("python", "python-pipe", 0.05, ours, python_pipe),
+    row("blocking", "unix-socket", 1.00, || spaced_by(GAP), || socket::round_trip(GAP)),
+];
+
+/// The asking member and the answering one, each on a CPU of its own.
+pub(crate) const SEATS: [Option<Side>; 2] = [Some(Side::Leader), Some(Side::Partner)];
+
+/// What a member of a pair does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Job<A, B> {
+    Ask(A),
+    Answer(B),
+}
+
+/// The two jobs of a pair.
+pub(crate) fn pair<A, B>(ask: A, answer: B) -> [(Option<Side>, Job<A, B>); 2] {
+    [(SEATS[0], Job::Ask(ask)), (SEATS[1], Job::Answer(answer))]
+}
+
+/// How long nobody asks, so that who answers has gone to sleep.
+const GAP: Duration = Duration::from_micros(200);
+
+/// Waits awake.
+pub(crate) fn pause(gap: Duration) {
+    let start = clock::now();
+    while clock::now() - start < gap {
+        hint::spin_loop();
+    }
+}
+
+/// The time of the round trips without the gaps before them.
+pub(crate) fn without_gaps(gap: Duration, mut contestant: Contestant) -> Contestant {
+    Box::new(move |count| contestant(count).saturating_sub(gap.mul_f64(count as f64)))
+}
+
+fn ours() -> Made {
+    spaced_by(Duration::ZERO)
+}
+
+fn spaced_by(gap: Duration) -> Made {
+    let (near, far) = commons::pipe::<u64, u64>().map_err(|error| error.to_string())?;
+    let jobs = pair((near, gap), far);
+    let crew = Crew::processes(jobs, |(post, job): (Post, Job<(Connection<u64, u64>, Duration), _>)| {
+        post.attend(|count| match &job {
+            Job::Ask((end, gap)) => {
+                for n in 0..count {
+                    pause(*gap);
+                    end.send(&n).expect("the other end is there");
+                    assert_eq!(end.recv().expect("the other end is there"), n + 1);
+                }
+            }
+            Job::Answer(end) => {
+                let end: &Connection<u64, u64> = end;
+                for _ in 0..count {
+                    let n = end.recv().expect("the other end is there");
+                    end.send(&(n + 1)).expect("the other end is there");
+                }
+            }
+        });
+    })?;
+    Ok(without_gaps(gap, crew.contestant(1)?))
+}
+
+/// A number that one increments when it is even and the other when it is odd.
+fn cache_line() -> Made {
+    let line = Shared::new(AtomicU64::new(0)).map_err(|error| error.to_string())?;
+    let jobs = pair(line.clone(), line);
+    let crew = Crew::processes(jobs, |(post, job): (Post, Job<Shared<AtomicU64>, Shared<AtomicU64>>)| {
+        let (line, mine) = match &job {
+            Job::Ask(line) => (line, 0),
+            Job::Answer(line) => (line, 1),
+        };
+        post.attend(|count| {
+            for _ in 0..count {
+                let mut n = line.load(Acquire);
+                while n % 2 != mine {
+                    hint::spin_loop();
+                    n = line.load(Acquire);
+                }
+                line.store(n + 1, Release);
+            }
+        });
+    })?;
+    crew.contestant(1)
+}
+
+/// Python times itself.
+fn python_pipe() -> Made {
+    python::contestant(
+        "from multiprocessing import Pipe, Process
+from time import monotonic_ns
+
+near, far = Pipe()
+
+def answer():
+    while True:
+        far.send(far.recv() + 1)
+
+Process(target=answer, daemon=True).start()
+
+def run(count):
+    start = monotonic_ns()
+    for number in range(count):
+        near.send(number)
+        near.recv()
+    return monotonic_ns() - start
+",
+    )
+}
