@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use postcard::ser_flavors::Flavor;
+use postcard::ser_flavors::{Flavor, StdVec};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -24,79 +24,18 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
 /// The bytes of `value`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode_into(value, &mut bytes)?;
-    Ok(bytes)
+    encode_to(value, StdVec::new())
 }
 
-/// Appends the bytes of `value`.
+/// Writes the bytes of `value`.
 #[inline]
-pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<()> {
-    postcard::serialize_with_flavor(value, Appending(bytes)).map_err(|error| {
+pub(crate) fn encode_to<T: Serialize + ?Sized, F: Flavor>(value: &T, writer: F) -> Result<F::Output> {
+    postcard::serialize_with_flavor(value, writer).map_err(|error| {
         Error::new(
             ErrorKind::Encode,
             format!("cannot write a {} as a message: {error}", std::any::type_name::<T>()),
         )
     })
-}
-
-/// Bytes of a `u64` in postcard's encoding.
-const LONGEST_NUMBER: usize = 10;
-
-struct Appending<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Appending<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() <= LONGEST_NUMBER {
-            // A number that was just put together from its bytes: read as a whole it is waited for.
-            bytes.iter().for_each(|&byte| self.0.push(byte));
-        } else {
-            self.0.extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A thread keeps so many bytes for its next message.
-const KEPT: usize = 1 << 20;
-
-/// Runs `work` with memory that this thread uses for one message after the other; what stands in it
-/// is old. Inside `work` there is other memory.
-#[inline]
-pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut work = Some(work);
-    let mut once = |bytes: &mut Vec<u8>| work.take().map(|work| work(bytes));
-    let done = SCRATCH.try_with(|scratch| {
-        // Used in place: a Vec that is moved out and back costs as much as the rest of a send.
-        let mut bytes = scratch.try_borrow_mut().ok()?;
-        let result = once(&mut bytes);
-        if bytes.capacity() > KEPT {
-            *bytes = Vec::new();
-        }
-        result
-    });
-    // A thread in its last breath has none left, and one that is inside `work` uses it.
-    match done.ok().flatten().or_else(|| once(&mut Vec::new())) {
-        Some(result) => result,
-        None => unreachable!("one of the two has run it"),
-    }
 }
 
 thread_local! {

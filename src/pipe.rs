@@ -82,7 +82,7 @@ impl<S, R> Connection<S, R> {
     /// # Errors
     /// As [`Connection::send`].
     pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), SendError> {
-        let sent = self.outgoing.send(bytes, Deadline::NEVER, Some(Side::Receivers));
+        let sent = self.outgoing.send(&bytes, Deadline::NEVER, Some(Side::Receivers));
         sent.map_err(|fault| SendError::of(fault, END))
     }
 

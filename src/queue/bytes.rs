@@ -26,7 +26,7 @@ impl<T> Queue<T> {
     /// # Ok::<(), commons::Error>(())
     /// ```
     pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.core.send(bytes, Deadline::NEVER, None).map_err(|fault| SendError::of(fault, End::Closed))
+        self.core.send(&bytes, Deadline::NEVER, None).map_err(|fault| SendError::of(fault, End::Closed))
     }
 
     /// Sends these bytes if there is room now.
@@ -34,7 +34,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`TrySendError::Full`]; otherwise as [`Queue::send`].
     pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), TrySendError> {
-        self.core.send(bytes, Deadline::NOW, None).map_err(|fault| TrySendError::of(fault, End::Closed))
+        self.core.send(&bytes, Deadline::NOW, None).map_err(|fault| TrySendError::of(fault, End::Closed))
     }
 
     /// Waits for room, but no longer than `timeout`, and sends these bytes.
@@ -42,7 +42,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`SendTimeoutError::TimedOut`]; otherwise as [`Queue::send`].
     pub fn send_bytes_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<(), SendTimeoutError> {
-        let sent = self.core.send(bytes, Deadline::after(timeout), None);
+        let sent = self.core.send(&bytes, Deadline::after(timeout), None);
         sent.map_err(|fault| SendTimeoutError::of(fault, End::Closed))
     }
 

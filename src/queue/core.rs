@@ -16,7 +16,7 @@ use crate::{
     raw::{
         leases::Held,
         mutex::LockFault,
-        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink},
+        ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink, Source},
     },
     segment::{Element, Expected, Kind, QueueSettings, Segment, Settings},
 };
@@ -129,7 +129,13 @@ impl Core {
     }
 
     /// Sends `bytes` when there is room, or by the deadline. `peers` is the side that must live.
-    pub(crate) fn send(&self, bytes: &[u8], deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+    #[inline(never)]
+    pub(crate) fn send(
+        &self,
+        bytes: &impl Source,
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
         match self.head().ring.try_send(&self.memory, self.made.load(Relaxed), bytes) {
             Ok(()) => Ok(()),
             Err(fault) => self.send_after(fault, bytes, deadline, peers),
@@ -140,34 +146,30 @@ impl Core {
     #[cold]
     fn send_after(
         &self,
-        first: SendFault,
-        bytes: &[u8],
+        mut fault: SendFault,
+        bytes: &impl Source,
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
         let ring = &self.head().ring;
-        let mut attempted = Err(first);
+        let attempt = || ring.try_send(&self.memory, self.made.load(Relaxed), bytes);
+        let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
         loop {
-            let made = self.made.load(Relaxed);
-            let sent = match attempted {
-                Err(SendFault::Full) if deadline.has_passed() => return Err(Fault::NotYet),
-                Err(SendFault::Full) => {
-                    let attempt = || ring.try_send(&self.memory, made, bytes);
-                    let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
-                    ring.send(attempt, &self.sending, deadline, alive)
-                }
-                other => other,
-            };
-            match sent {
-                Ok(()) => return Ok(()),
-                Err(SendFault::Grow(ring)) => {
+            match fault {
+                SendFault::Full if deadline.has_passed() => return Err(Fault::NotYet),
+                SendFault::Full => {}
+                SendFault::Grow(ring) => {
                     self.memory.reserve(ring)?;
                     self.made.fetch_or(1 << ring, Relaxed);
                 }
-                Err(SendFault::TooLarge) => return self.send_elsewhere(bytes, deadline, peers),
-                Err(fault) => return Err(refused(fault)),
+                SendFault::TooLarge => return self.send_elsewhere(bytes.long(), deadline, peers),
+                fault => return Err(refused(fault)),
             }
-            attempted = ring.try_send(&self.memory, self.made.load(Relaxed), bytes);
+            match ring.send(attempt, &self.sending, deadline, alive) {
+                Ok(()) => return Ok(()),
+                Err(SendFault::Full) => return Err(Fault::NotYet),
+                Err(again) => fault = again,
+            }
         }
     }
 
@@ -200,7 +202,27 @@ impl Core {
     }
 
     /// Receives a message into `bytes`, or by the deadline nothing. `peers` is the side that must live.
+    #[inline(never)]
     pub(crate) fn receive<S: Sink>(
+        &self,
+        bytes: &mut S,
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
+        let head = self.head();
+        // Most messages are in the ring, and none was returned.
+        if !self.has_returned() {
+            match head.ring.try_receive(&self.memory, bytes, |received, _| received.elsewhere.is_none()) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(fault) => self.wait(fault, deadline, peers)?,
+            }
+        }
+        self.receive_any(bytes, deadline, peers)
+    }
+
+    #[cold]
+    fn receive_any<S: Sink>(
         &self,
         bytes: &mut S,
         deadline: Deadline,
@@ -323,21 +345,8 @@ impl Core {
     }
 
     /// Fetches what is not in the ring.
-    #[inline]
     fn fetch(&self, received: &Received, bytes: &mut impl Sink, failed: &mut Option<Error>) -> bool {
-        match received.elsewhere {
-            None => true,
-            Some(place) => self.fetch_elsewhere(place, bytes, failed),
-        }
-    }
-
-    #[cold]
-    fn fetch_elsewhere(
-        &self,
-        (begin, len): (u64, u64),
-        bytes: &mut impl Sink,
-        failed: &mut Option<Error>,
-    ) -> bool {
+        let Some((begin, len)) = received.elsewhere else { return true };
         let Some(len) = usize::try_from(len).ok().filter(|&len| len as u64 <= LONGEST) else {
             *failed = Some(corrupt());
             return false;

@@ -5,6 +5,7 @@ use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, time::Duratio
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
+    buffers::{Incoming, Outgoing},
     core::Core,
     error::{
         End, Fault, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
@@ -365,31 +366,30 @@ impl<T> Queue<T> {
 }
 
 /// Encodes with handles pinned, and sends.
+#[inline]
 pub(crate) fn send_encoded<T: Message>(
     core: &Core,
     value: &T,
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<(), Fault> {
-    message::with_scratch(|bytes| {
-        bytes.clear();
-        segment::pinning(|| {
-            message::encode_into(value, bytes)?;
-            core.send(bytes, deadline, peers)
-        })
+    let mut bytes = Outgoing::new();
+    segment::pinning(|| {
+        message::encode_to(value, bytes.writer())?;
+        core.send(&bytes, deadline, peers)
     })
 }
 
 /// Receives, and decodes.
+#[inline]
 pub(crate) fn recv_decoded<T: Message>(
     core: &Core,
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<T, Fault> {
-    message::with_scratch(|bytes| {
-        core.receive(bytes, deadline, peers)?;
-        Ok(message::decode(bytes)?)
-    })
+    let mut bytes = Incoming::new();
+    core.receive(&mut bytes, deadline, peers)?;
+    Ok(message::decode(bytes.bytes())?)
 }
 
 impl<T: Message> Options<Queue<T>> {

@@ -5,6 +5,7 @@
 //! | `error` | why nothing was sent or received |
 //! | `memory` | where ring, leases and ends lie in the payload |
 //! | `ends` | who has a sending or a receiving end, and lives |
+//! | `buffers` | the bytes of a message on its way out and in |
 //! | `core` | bytes in, bytes out, waiting |
 //! | `lease` | messages that are handed out until they are done |
 //! | `handle`, `bytes`, `messages` | `Queue<T>`: values, bytes, and an iterator |
@@ -12,6 +13,7 @@
 mod error;
 mod ends;
 mod memory;
+mod buffers;
 mod core;
 mod lease;
 mod handle;

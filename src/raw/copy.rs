@@ -10,7 +10,10 @@
 
 #![allow(unsafe_code)]
 
-use std::{mem::MaybeUninit, sync::atomic::Ordering::Relaxed};
+use std::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use atomic_maybe_uninit::AtomicMaybeUninit;
 
@@ -63,6 +66,71 @@ pub(crate) unsafe fn store<T>(target: *mut T, source: *const T) {
         2 => words!(u16),
         4 => words!(u32),
         _ => words!(u64),
+    }
+}
+
+/// From so many bytes on a string instruction is faster than a loop over words.
+#[cfg(target_arch = "x86_64")]
+const MANY: usize = 512;
+
+/// Writes `bytes` to the start of `words`, which hold at least as many.
+pub(crate) fn bytes_in(words: &[AtomicU64], bytes: &[u8]) {
+    assert!(bytes.len() <= size_of_val(words), "{} bytes into {} words", bytes.len(), words.len());
+    #[cfg(target_arch = "x86_64")]
+    if bytes.len() >= MANY {
+        // SAFETY: so many bytes can be read there, and so many written: `words` are mapped and writable
+        // as all atomics are. The compiler does not know what the instruction does with them, so for it
+        // they are accesses of others, as those of other processes are.
+        return unsafe { copy_string(words.as_ptr().cast_mut().cast(), bytes.as_ptr(), bytes.len()) };
+    }
+    let (whole, rest) = bytes.as_chunks::<8>();
+    for (word, chunk) in words.iter().zip(whole) {
+        word.store(u64::from_le_bytes(*chunk), Relaxed);
+    }
+    if !rest.is_empty() {
+        // In a register: a word that is put together in memory is waited for.
+        let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        words[whole.len()].store(last, Relaxed);
+    }
+}
+
+/// Reads `bytes` from the start of `words`, which hold at least as many.
+pub(crate) fn bytes_out(words: &[AtomicU64], bytes: &mut [u8]) {
+    assert!(bytes.len() <= size_of_val(words), "{} bytes from {} words", bytes.len(), words.len());
+    #[cfg(target_arch = "x86_64")]
+    if bytes.len() >= MANY {
+        // SAFETY: as in `bytes_in`, the other way round; `bytes` are ours alone.
+        return unsafe { copy_string(bytes.as_mut_ptr(), words.as_ptr().cast(), bytes.len()) };
+    }
+    let (whole, rest) = bytes.as_chunks_mut::<8>();
+    let words_of_rest = &words[whole.len()..];
+    for (word, chunk) in words.iter().zip(whole) {
+        *chunk = word.load(Relaxed).to_le_bytes();
+    }
+    if !rest.is_empty() {
+        let mut last = words_of_rest[0].load(Relaxed);
+        for byte in rest {
+            *byte = last as u8;
+            last >>= 8;
+        }
+    }
+}
+
+/// Copies so many bytes, upwards.
+///
+/// # Safety
+/// - So many bytes can be read at `source` and written at `target`, and the two do not overlap.
+#[cfg(target_arch = "x86_64")]
+unsafe fn copy_string(target: *mut u8, source: *const u8, len: usize) {
+    // SAFETY: the caller's promise; the direction flag is clear, as the calling convention has it.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") target => _,
+            inout("rsi") source => _,
+            options(nostack, preserves_flags),
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! The memory of the rings, as words; copying in and out.
+//! The memory of the rings, as words.
 //!
 //! There are up to six rings, each four times as large as the one before: a queue works in the
 //! smallest, which stays in the cache, goes to a larger one when that is full, and back when it is
@@ -32,56 +32,6 @@ pub(crate) trait Area {
     fn words(&self, ring: usize) -> &[AtomicU64];
 }
 
-/// Where the bytes of a message go.
-pub(crate) trait Sink {
-    /// Room for a message of this length, all of which will be written. What stood in it is gone.
-    fn room(&mut self, len: usize) -> &mut [u8];
-}
-
-impl Sink for Vec<u8> {
-    #[inline]
-    fn room(&mut self, len: usize) -> &mut [u8] {
-        self.resize(len, 0);
-        self
-    }
-}
-
-/// Writes `bytes` behind the header at word `at` of a ring.
-#[inline]
-pub(super) fn copy_in(words: &[AtomicU64], at: u64, bytes: &[u8]) {
-    let mask = words.len() - 1;
-    let mut place = at as usize;
-    let (whole, rest) = bytes.as_chunks::<8>();
-    for chunk in whole {
-        place += 1;
-        words[place & mask].store(u64::from_ne_bytes(*chunk), Relaxed);
-    }
-    if !rest.is_empty() {
-        // In a register: a word that is put together in memory is waited for.
-        let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-        words[(place + 1) & mask].store(last, Relaxed);
-    }
-}
-
-/// Reads `bytes` from behind the header at word `at` of a ring.
-#[inline]
-pub(super) fn copy_out(words: &[AtomicU64], at: u64, bytes: &mut [u8]) {
-    let mask = words.len() - 1;
-    let mut place = at as usize;
-    let (whole, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in whole {
-        place += 1;
-        *chunk = words[place & mask].load(Relaxed).to_ne_bytes();
-    }
-    if !rest.is_empty() {
-        let mut last = words[(place + 1) & mask].load(Relaxed);
-        for byte in rest {
-            *byte = last as u8;
-            last >>= 8;
-        }
-    }
-}
-
 /// Where a message is that is not in the ring, and its length: the two words behind the header.
 pub(super) fn elsewhere(words: &[AtomicU64], at: u64) -> (u64, u64) {
     let mask = words.len() - 1;
@@ -92,18 +42,6 @@ pub(super) fn elsewhere(words: &[AtomicU64], at: u64) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_wrap_around_the_end() {
-        let words: Vec<AtomicU64> = (0..16).map(|_| AtomicU64::new(u64::MAX)).collect();
-        for len in 0..100 {
-            let bytes: Vec<u8> = (0..len).collect();
-            copy_in(&words, 11, &bytes);
-            let mut back = vec![0xaa; len.into()];
-            copy_out(&words, 11, &mut back);
-            assert_eq!(back, bytes);
-        }
-    }
 
     #[test]
     fn rings_lie_one_after_the_other() {

@@ -16,6 +16,8 @@ pub(crate) struct Pace {
     skip: AtomicU32,
     /// How many to leave out next time; 0 before the first time.
     gap: AtomicU32,
+    /// Waits in a row that the quick looks did not end.
+    vain: AtomicU32,
 }
 
 const FIRST_GAP: u32 = 8;
@@ -56,23 +58,51 @@ impl Pace {
 
 /// The looks of a wait: quick ones, slower ones, then such that let another thread run first.
 #[derive(Debug)]
-pub(crate) struct Looks(u32);
+pub(crate) struct Looks<'a> {
+    pace: &'a Pace,
+    look: u32,
+}
 
-impl Looks {
-    pub(crate) fn new() -> Self {
-        Self(0)
+/// The first of the slower looks, the first of those that let others run, and the last one.
+const SLOWER: u32 = 40;
+const YIELDING: u32 = 50;
+const LAST: u32 = 110;
+
+/// So many waits in a row that only yielding ended: the other side has no CPU of its own.
+const CROWDED: u32 = 4;
+
+/// Every so many waits the quick looks are tried all the same.
+const PROBE: u32 = 64;
+
+impl<'a> Looks<'a> {
+    pub(crate) fn new(pace: &'a Pace) -> Self {
+        let vain = pace.vain.load(Relaxed);
+        let crowded = vain >= CROWDED && vain % PROBE != 0;
+        Self { pace, look: if crowded { YIELDING } else { 0 } }
     }
 
     /// Pauses before the next look; false when it is time to sleep.
     #[inline]
     pub(crate) fn again(&mut self) -> bool {
-        self.0 += 1;
-        match self.0 {
-            ..=40 => backoff::pause(1),
-            41..=50 => backoff::pause(4),
-            51..=110 => std::thread::yield_now(),
+        self.look += 1;
+        match self.look {
+            ..=SLOWER => backoff::pause(1),
+            ..=YIELDING => backoff::pause(4),
+            ..=LAST => std::thread::yield_now(),
             _ => return false,
         }
         true
+    }
+}
+
+impl Drop for Looks<'_> {
+    /// Learns from the wait whether its quick looks were in vain.
+    fn drop(&mut self) {
+        let vain = &self.pace.vain;
+        if self.look > YIELDING {
+            vain.store(vain.load(Relaxed).wrapping_add(1), Relaxed);
+        } else if self.look != 0 {
+            vain.store(0, Relaxed);
+        }
     }
 }

@@ -13,7 +13,8 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, Sink, copy_out, elsewhere},
+    area::{Area, elsewhere},
+    bytes::{Sink, copy_out},
     pace::{Looks, Pace},
     position::{Header, Kind, Position},
     state::RawRing,
@@ -48,7 +49,7 @@ pub(crate) struct Received {
 impl RawRing {
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
     /// what is elsewhere, and may refuse.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_receive<S: Sink>(
         &self,
         area: &impl Area,
@@ -81,7 +82,7 @@ impl RawRing {
         if look().is_some() {
             return true;
         }
-        let mut looks = Looks::new();
+        let mut looks = Looks::new(pace);
         let mut found = false;
         while !found && looks.again() {
             found = look().is_some();

@@ -14,7 +14,8 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, copy_in, elsewhere, ring_units},
+    area::{Area, elsewhere, ring_units},
+    bytes::Source,
     pace::{Looks, Pace},
     position::{Header, Kind, LONGEST, Position, words_for},
     state::RawRing,
@@ -45,8 +46,8 @@ pub(crate) enum SendFault {
 
 impl RawRing {
     /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
-    #[inline]
-    pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &[u8]) -> Result<(), SendFault> {
+    #[inline(always)]
+    pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &impl Source) -> Result<(), SendFault> {
         self.locked(area, || self.send_locked(area, made, bytes, Kind::Here))
     }
 
@@ -71,14 +72,14 @@ impl RawRing {
             if !write(begin) {
                 return Err(SendFault::NotWritten);
             }
-            let place = [begin.to_ne_bytes(), len.to_ne_bytes()].concat();
-            self.send_locked(area, made, &place, Kind::Elsewhere)?;
+            let place = [begin.to_le_bytes(), len.to_le_bytes()].concat();
+            self.send_locked(area, made, &&*place, Kind::Elsewhere)?;
             self.rest.elsewhere_tail.store(begin.saturating_add(len), Release);
             Ok(())
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn locked(
         &self,
         area: &impl Area,
@@ -105,11 +106,14 @@ impl RawRing {
         mut alive: impl FnMut() -> bool,
     ) -> Result<(), SendFault> {
         loop {
+            // Before the attempt: what is taken after it found no room must not be overlooked, for
+            // nothing more may come.
+            let head = self.consumers.head.load(Relaxed);
             match attempt() {
                 Err(SendFault::Full) => {}
                 other => return other,
             }
-            let (head, mut looks) = (self.consumers.head.load(Relaxed), Looks::new());
+            let mut looks = Looks::new(pace);
             let moved = || (self.consumers.head.load(Relaxed) != head || self.is_closed()).then_some(());
             let mut found = moved().is_some();
             while !found && looks.again() {
@@ -137,8 +141,14 @@ impl RawRing {
     }
 
     /// The caller holds the producers' lock.
-    #[inline]
-    fn send_locked(&self, area: &impl Area, made: u32, bytes: &[u8], kind: Kind) -> Result<(), SendFault> {
+    #[inline(always)]
+    fn send_locked(
+        &self,
+        area: &impl Area,
+        made: u32,
+        bytes: &impl Source,
+        kind: Kind,
+    ) -> Result<(), SendFault> {
         if self.is_closed() {
             return Err(SendFault::Closed);
         }
@@ -158,7 +168,7 @@ impl RawRing {
         let mask = words.len() as u64 - 1;
         let next = tail.plus(need);
         words[(next.word() & mask) as usize].store(0, Relaxed);
-        copy_in(words, tail.word() & mask, bytes);
+        bytes.copy_in(words, tail.word() & mask);
         words[(tail.word() & mask) as usize].store(Header::Message { index, len, kind }.bits(), Release);
         self.sent().store(index.wrapping_add(1), Relaxed);
         self.producers.tail.store(next.0, Release);

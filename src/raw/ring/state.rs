@@ -94,16 +94,19 @@ impl RawRing {
     }
 
     /// How many messages were sent, modulo 2^32.
+    #[inline]
     pub(super) fn sent(&self) -> &AtomicU32 {
         self.producers.lock.spare(0)
     }
 
     /// How many of them were taken, as producers saw it last.
+    #[inline]
     pub(super) fn taken_seen(&self) -> &AtomicU32 {
         self.producers.lock.spare(1)
     }
 
     /// How many were taken, modulo 2^32.
+    #[inline]
     pub(super) fn taken(&self) -> &AtomicU32 {
         self.consumers.lock.spare(0)
     }
@@ -151,6 +154,7 @@ impl RawRing {
         self.consumers.room.wait(deadline, look, idle).is_some()
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.rest.closed.load(Acquire) != 0
     }

@@ -4,7 +4,7 @@
 use std::{
     env, hint,
     io::{self, BufRead, Write},
-    process::{self, Command},
+    process::{self, ChildStdin, Command, Stdio},
     time::Instant,
 };
 
@@ -25,9 +25,11 @@ fn main() -> Result<(), Failure> {
         Ok(name) => answer(&Ends::open(&name, ["there", "back"])?),
         Err(_) => {
             let name = format!("versus-{}", process::id());
-            let mut second = Command::new(env::current_exe()?).env(NAME, &name).spawn()?;
-            let asked = ask(&Ends::open(&name, ["back", "there"])?);
-            second.kill()?;
+            let mut second =
+                Command::new(env::current_exe()?).env(NAME, &name).stdin(Stdio::piped()).spawn()?;
+            // It ends when there are no more counts.
+            let counts = second.stdin.take().ok_or("no pipe to the second process")?;
+            let asked = ask(&Ends::open(&name, ["back", "there"])?, counts);
             second.wait()?;
             asked
         }
@@ -65,16 +67,23 @@ impl Ends {
     }
 }
 
+/// Between rounds both wait for the next count: who polls would take a CPU from the other side of the
+/// row.
 fn answer(ends: &Ends) -> Result<(), Failure> {
     sit_on(|cpus| cpus.next_back())?;
-    loop {
-        ends.send(ends.receive()? + 1)?;
+    for line in io::stdin().lock().lines() {
+        let count: u64 = line?.trim().parse()?;
+        for _ in 0..count {
+            ends.send(ends.receive()? + 1)?;
+        }
     }
+    Ok(())
 }
 
-fn ask(ends: &Ends) -> Result<(), Failure> {
+fn ask(ends: &Ends, mut counts: ChildStdin) -> Result<(), Failure> {
     sit_on(|cpus| cpus.next())?;
     // Until the second process is there, nobody receives.
+    writeln!(counts, "1")?;
     while ends.send(0)? == 0 {
         hint::spin_loop();
     }
@@ -82,6 +91,10 @@ fn ask(ends: &Ends) -> Result<(), Failure> {
     println!("ready");
     for line in io::stdin().lock().lines() {
         let count: u64 = line?.trim().parse()?;
+        // One more than is timed: when it has come back, the second process is awake.
+        writeln!(counts, "{}", count + 1)?;
+        ends.send(0)?;
+        ends.receive()?;
         let start = Instant::now();
         for number in 0..count {
             ends.send(number)?;
