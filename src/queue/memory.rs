@@ -107,6 +107,13 @@ impl Area for Memory {
     }
 
     #[inline]
+    fn first(&self) -> &[AtomicU64; ring_units(0) as usize] {
+        // SAFETY: there is at least one ring, and its words begin there; see `words`.
+        let words = unsafe { self.segment.payload().add(OFFSETS[0]) }.cast();
+        // SAFETY: as in `words`.
+        unsafe { words.as_ref() }
+    }
+
     fn words(&self, ring: usize) -> &[AtomicU64] {
         assert!(ring < self.rings, "ring {ring} of {}", self.rings);
         let offset = OFFSETS[ring];

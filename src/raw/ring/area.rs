@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) const RINGS: usize = 6;
 
 /// Words of the smallest ring: 64 KiB.
-const FIRST: u64 = 8192;
+pub(super) const FIRST: u64 = 8192;
 
 /// Words of a ring; a power of two.
 #[inline]
@@ -27,6 +27,9 @@ pub(crate) const fn ring_offset(ring: usize) -> u64 {
 pub(crate) trait Area {
     /// How many rings there are.
     fn rings(&self) -> usize;
+
+    /// The words of the smallest.
+    fn first(&self) -> &[AtomicU64; FIRST as usize];
 
     /// The words of one of them, `ring_units(ring)` many.
     fn words(&self, ring: usize) -> &[AtomicU64];

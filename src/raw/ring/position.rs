@@ -27,6 +27,12 @@ impl Position {
         self.0 & WORDS
     }
 
+    /// Whether it is in the smallest ring. Then its bits are the words that were passed.
+    #[inline]
+    pub(crate) fn is_in_first(self) -> bool {
+        self.0 <= WORDS
+    }
+
     /// `words` further on in the same ring.
     #[inline]
     pub(crate) fn plus(self, words: u64) -> Self {
@@ -63,6 +69,9 @@ const ELSEWHERE: u64 = 0x8000_0000;
 /// Lengths + 1 stand in the upper half; from here on they mean something else.
 const CONTINUE: u64 = 0xffff_ff00;
 
+/// Bytes of a short message: far fewer than the smallest ring has.
+pub(super) const SHORT: u64 = 1024;
+
 /// The longest message that a header can tell.
 pub(crate) const LONGEST: u64 = ELSEWHERE - 2;
 
@@ -76,6 +85,13 @@ impl Header {
             }
             Self::Continue { ring } => (CONTINUE | ring as u64) << 32,
         }
+    }
+
+    /// Index and length of a message that is here and not longer than `SHORT`.
+    #[inline]
+    pub(crate) fn of_short(bits: u64) -> Option<(u32, u64)> {
+        let len = (bits >> 32).wrapping_sub(1);
+        (len <= SHORT).then_some((bits as u32, len))
     }
 
     /// `None` for no message yet.

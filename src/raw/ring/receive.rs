@@ -13,10 +13,10 @@
 use std::sync::atomic::Ordering::*;
 
 use super::{
-    area::{Area, elsewhere},
+    area::{Area, FIRST, elsewhere},
     bytes::{Sink, copy_out},
     pace::{Looks, Pace},
-    position::{Header, Kind, Position},
+    position::{Header, Kind, Position, words_for},
     state::RawRing,
 };
 use crate::{
@@ -125,6 +125,34 @@ impl RawRing {
     /// Takes the first message if `keep` wants it. The caller holds the consumers' lock.
     #[inline(always)]
     fn take_first<S: Sink>(
+        &self,
+        area: &impl Area,
+        bytes: &mut S,
+        keep: impl FnOnce(&Received, &mut S) -> bool,
+    ) -> Result<bool, ReceiveFault> {
+        let head = Position(self.consumers.head.load(Relaxed));
+        if head.is_in_first() {
+            // Nearly all messages: in the smallest ring, whose size the compiler knows.
+            let ring = area.first();
+            let at = head.word() % FIRST;
+            let bits = ring[at as usize].load(Acquire);
+            if let Some((index, len)) = Header::of_short(bits) {
+                ring[at as usize].store(bits, Relaxed);
+                copy_out(ring, at, bytes.room(len as usize));
+                if !keep(&Received { position: head, elsewhere: None }, bytes) {
+                    return Ok(false);
+                }
+                self.taken().store(index.wrapping_add(1), Relaxed);
+                self.consumers.head.store(head.plus(words_for(len)).0, Release);
+                return Ok(true);
+            }
+        }
+        self.take_any(area, bytes, keep)
+    }
+
+    /// As `take_first`, in whatever ring and however long.
+    #[inline(never)]
+    fn take_any<S: Sink>(
         &self,
         area: &impl Area,
         bytes: &mut S,

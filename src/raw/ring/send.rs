@@ -11,10 +11,10 @@
 //! `head` is acquired before words that were read are written again. The consumers' sleepers are
 //! looked at after the unlock; the barrier in between is theirs.
 
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use super::{
-    area::{Area, elsewhere, ring_units},
+    area::{Area, FIRST, elsewhere, ring_units},
     bytes::Source,
     pace::{Looks, Pace},
     position::{Header, Kind, LONGEST, Position, words_for},
@@ -158,21 +158,30 @@ impl RawRing {
         if tail.ring() >= area.rings() {
             return Err(SendFault::Corrupt);
         }
-        let mut words = area.words(tail.ring());
         let index = self.sent().load(Relaxed);
         self.check_limit(index)?;
-        if tail.ring() != 0 || !self.has_room(words.len(), tail, need) {
-            tail = self.move_on(area, made, tail, len, need)?;
-            words = area.words(tail.ring());
+        let header = Header::Message { index, len, kind };
+        if tail.is_in_first() && self.has_room(FIRST, tail, need) {
+            // Nearly all messages: in the smallest ring, whose size the compiler knows.
+            self.commit(area.first(), tail, need, header, bytes);
+            return Ok(());
         }
-        let mask = words.len() as u64 - 1;
-        let next = tail.plus(need);
-        words[(next.word() & mask) as usize].store(0, Relaxed);
-        bytes.copy_in(words, tail.word() & mask);
-        words[(tail.word() & mask) as usize].store(Header::Message { index, len, kind }.bits(), Release);
-        self.sent().store(index.wrapping_add(1), Relaxed);
-        self.producers.tail.store(next.0, Release);
+        tail = self.move_on(area, made, tail, len, need)?;
+        self.commit(area.words(tail.ring()), tail, need, header, bytes);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn commit(&self, ring: &[AtomicU64], tail: Position, need: u64, header: Header, bytes: &impl Source) {
+        let mask = ring.len() as u64 - 1;
+        let next = tail.plus(need);
+        ring[(next.word() & mask) as usize].store(0, Relaxed);
+        bytes.copy_in(ring, tail.word() & mask);
+        ring[(tail.word() & mask) as usize].store(header.bits(), Release);
+        if let Header::Message { index, .. } = header {
+            self.sent().store(index.wrapping_add(1), Relaxed);
+        }
+        self.producers.tail.store(next.0, Release);
     }
 
     #[inline]
@@ -188,8 +197,7 @@ impl RawRing {
 
     /// Whether `need` words and the 0 behind them fit at `tail` into its ring of so many words.
     #[inline]
-    fn has_room(&self, words: usize, tail: Position, need: u64) -> bool {
-        let units = words as u64;
+    fn has_room(&self, units: u64, tail: Position, need: u64) -> bool {
         let fits = |head: u64| {
             let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
             tail.word().saturating_sub(begin) + need < units
@@ -221,7 +229,7 @@ impl RawRing {
         if tail.ring() != 0 && empty && fits(0) {
             return Ok(self.enter(area, tail, 0));
         }
-        if self.has_room(area.words(tail.ring()).len(), tail, need) {
+        if self.has_room(ring_units(tail.ring()), tail, need) {
             return Ok(tail);
         }
         let Some(ring) = (tail.ring() + 1..area.rings()).find(|&ring| fits(ring)) else {
