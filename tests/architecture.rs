@@ -49,6 +49,7 @@ const UNSAFE: &[&str] = &[
     "raw/copy.rs",
     "raw/held.rs",
     "raw/life.rs",
+    "raw/prefetch.rs",
     "shareable.rs",
     "sync/mutex.rs",
     "sync/place.rs",

@@ -211,10 +211,10 @@ impl Core {
     ) -> Result<(), Fault> {
         let head = self.head();
         // Most messages are in the ring, and none was returned.
-        if !self.has_returned() {
+        while !self.has_returned() {
             match head.ring.try_receive(&self.memory, bytes, |received, _| received.elsewhere.is_none()) {
                 Ok(true) => return Ok(()),
-                Ok(false) => {}
+                Ok(false) => break,
                 Err(fault) => self.wait(fault, deadline, peers)?,
             }
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod copy;
+mod prefetch;
 pub(crate) mod region;
 mod held;
 mod life;

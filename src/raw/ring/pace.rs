@@ -64,9 +64,9 @@ pub(crate) struct Looks<'a> {
 }
 
 /// The first of the slower looks, the first of those that let others run, and the last one.
-const SLOWER: u32 = 40;
-const YIELDING: u32 = 50;
-const LAST: u32 = 110;
+const SLOWER: u32 = 64;
+const YIELDING: u32 = 80;
+const LAST: u32 = 140;
 
 /// So many waits in a row that only yielding ended: the other side has no CPU of its own.
 const CROWDED: u32 = 4;
@@ -86,7 +86,7 @@ impl<'a> Looks<'a> {
     pub(crate) fn again(&mut self) -> bool {
         self.look += 1;
         match self.look {
-            ..=SLOWER => backoff::pause(1),
+            ..=SLOWER => std::hint::spin_loop(),
             ..=YIELDING => backoff::pause(4),
             ..=LAST => std::thread::yield_now(),
             _ => return false,

@@ -115,6 +115,12 @@ pub(crate) fn words_for(len: u64) -> u64 {
     1 + len.div_ceil(8)
 }
 
+/// Whether a record of `words` words that ends at word `end` has begun another cache line.
+#[inline]
+pub(crate) fn enters_line(end: u64, words: u64) -> bool {
+    end % 8 < words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

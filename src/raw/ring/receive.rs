@@ -16,12 +16,15 @@ use super::{
     area::{Area, FIRST, elsewhere},
     bytes::{Sink, copy_out},
     pace::{Looks, Pace},
-    position::{Header, Kind, Position, words_for},
+    position::{Header, Kind, Position, enters_line, words_for},
     state::RawRing,
 };
 use crate::{
     deadline::Deadline,
-    raw::mutex::{Acquired, LockFault},
+    raw::{
+        mutex::{Acquired, LockFault},
+        prefetch,
+    },
 };
 
 /// Why no message was received.
@@ -137,13 +140,17 @@ impl RawRing {
             let at = head.word() % FIRST;
             let bits = ring[at as usize].load(Acquire);
             if let Some((index, len)) = Header::of_short(bits) {
+                let need = words_for(len);
+                if enters_line(at + need, need) {
+                    prefetch::for_reading(&ring[((at + need + prefetch::AHEAD) % FIRST) as usize]);
+                }
                 ring[at as usize].store(bits, Relaxed);
                 copy_out(ring, at, bytes.room(len as usize));
                 if !keep(&Received { position: head, elsewhere: None }, bytes) {
                     return Ok(false);
                 }
                 self.taken().store(index.wrapping_add(1), Relaxed);
-                self.consumers.head.store(head.plus(words_for(len)).0, Release);
+                self.consumers.head.store(head.plus(need).0, Release);
                 return Ok(true);
             }
         }

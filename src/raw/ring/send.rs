@@ -17,12 +17,15 @@ use super::{
     area::{Area, FIRST, elsewhere, ring_units},
     bytes::Source,
     pace::{Looks, Pace},
-    position::{Header, Kind, LONGEST, Position, words_for},
+    position::{Header, Kind, LONGEST, Position, enters_line, words_for},
     state::RawRing,
 };
 use crate::{
     deadline::Deadline,
-    raw::mutex::{Acquired, LockFault},
+    raw::{
+        mutex::{Acquired, LockFault},
+        prefetch,
+    },
 };
 
 /// Why a message was not sent.
@@ -175,6 +178,9 @@ impl RawRing {
     fn commit(&self, ring: &[AtomicU64], tail: Position, need: u64, header: Header, bytes: &impl Source) {
         let mask = ring.len() as u64 - 1;
         let next = tail.plus(need);
+        if enters_line(next.word(), need) {
+            prefetch::for_writing(&ring[((next.word() + prefetch::AHEAD) & mask) as usize]);
+        }
         ring[(next.word() & mask) as usize].store(0, Relaxed);
         bytes.copy_in(ring, tail.word() & mask);
         ring[(tail.word() & mask) as usize].store(header.bits(), Release);
