@@ -29,6 +29,14 @@ pub(crate) struct Bell {
     seq: AtomicU32,
 }
 
+/// The first sleep, before which no barrier is executed: most sleepers of a busy ring are woken sooner,
+/// and the barrier interrupts all others. A waker that does not see the announcement, which takes a
+/// store on its way at this very moment, lets it be slept to its end.
+const NAP: Duration = Duration::from_micros(100);
+
+/// The sleep after that, each following one being twice as long.
+const FIRST_SLICE: Duration = Duration::from_millis(1);
+
 impl Bell {
     pub(crate) const fn new() -> Self {
         Self { sleepers: AtomicU32::new(0), seq: AtomicU32::new(0) }
@@ -54,10 +62,16 @@ impl Bell {
 
     /// Announces a sleeper who will sleep by other means: the word to sleep on, and how it is now.
     pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
-        self.sleepers.fetch_add(1, SeqCst);
-        let seq = self.seq.load(SeqCst);
+        let announced = self.announce_briefly();
         barrier::heavy();
-        (&self.seq, seq)
+        announced
+    }
+
+    /// As [`Bell::announce`] for a sleep that is so short that it may be slept in vain: without the
+    /// barrier.
+    fn announce_briefly(&self) -> (&AtomicU32, u32) {
+        self.sleepers.fetch_add(1, SeqCst);
+        (&self.seq, self.seq.load(SeqCst))
     }
 
     /// Looks until `look` finds something, sleeping in between; `None` if the deadline passes first.
@@ -95,9 +109,9 @@ impl Bell {
         mut look: impl FnMut() -> Option<R>,
         mut idle: impl FnMut() -> bool,
     ) -> Option<R> {
-        let mut slice = Duration::from_millis(1);
+        let mut slice = NAP;
         loop {
-            let (word, seq) = self.announce();
+            let (word, seq) = if slice == NAP { self.announce_briefly() } else { self.announce() };
             if let Some(found) = look() {
                 return Some(found);
             }
@@ -108,7 +122,7 @@ impl Bell {
                 if idle() {
                     return look();
                 }
-                slice = (slice * 2).min(LONGEST_SLICE);
+                slice = (slice * 2).clamp(FIRST_SLICE, LONGEST_SLICE);
             }
         }
     }

@@ -13,7 +13,8 @@
 //! the look may come before the store is seen. A sleeper announces itself and then makes all
 //! processors execute a barrier (`sys::barrier`): either the owner's look comes after that and sees
 //! the announcement, or its store came before and the sleeper sees a free lock. So releasing costs no
-//! locked instruction, which is half of what std's lock costs.
+//! locked instruction, which is half of what std's lock costs. The first sleep is a nap that is so
+//! short that it may be slept in vain, and goes without the barrier.
 
 use std::{
     mem::offset_of,
@@ -79,6 +80,10 @@ pub(crate) enum LockFault {
     /// This process was forked and could not attach to the segment for itself.
     Detached,
 }
+
+/// The first sleep, before which no barrier is executed: most owners release sooner, and the barrier
+/// interrupts them. One that does not see the announcement lets it be slept to its end.
+const NAP: Duration = Duration::from_micros(100);
 
 /// A waiter asks whether the owner lives after each slice, first soon and then more rarely.
 const FIRST_SLICE: Duration = Duration::from_millis(1);
@@ -186,7 +191,7 @@ impl RawMutex {
     /// Sleeps until the lock is free, released or its owner proven dead.
     fn lock_asleep(&self, taker: &Taker, deadline: Deadline) -> Result<Acquired, LockFault> {
         let word = &self.node.word;
-        let mut slice = FIRST_SLICE;
+        let mut slice = NAP;
         loop {
             // Others may sleep too, and a wake-up wakes one: who has slept keeps WAITERS set.
             if let Some(acquired) = self.take(taker, WAITERS) {
@@ -195,7 +200,7 @@ impl RawMutex {
                 return Ok(acquired);
             }
             let held = word.load(Relaxed);
-            if held & TID == 0 || !self.announce_waiter(held) {
+            if held & TID == 0 || !self.announce_waiter(held, slice) {
                 continue;
             }
             if deadline.has_passed() {
@@ -205,7 +210,7 @@ impl RawMutex {
                 if let Some(acquired) = self.steal_from_the_dead(taker) {
                     return Ok(acquired);
                 }
-                slice = (slice * 2).min(futex::LONGEST_SLICE);
+                slice = (slice * 2).clamp(FIRST_SLICE, futex::LONGEST_SLICE);
             }
         }
     }
@@ -214,10 +219,10 @@ impl RawMutex {
     /// it. `slice` starts at zero and grows from call to call.
     pub(crate) fn sleep_until_released(&self, slice: &mut Duration, deadline: Deadline) {
         let held = self.node.word.load(Relaxed);
-        if held & TID == 0 || !self.announce_waiter(held) {
+        *slice = (*slice * 2).clamp(FIRST_SLICE, futex::LONGEST_SLICE);
+        if held & TID == 0 || !self.announce_waiter(held, *slice) {
             return;
         }
-        *slice = (*slice * 2).clamp(FIRST_SLICE, futex::LONGEST_SLICE);
         if futex::wait(&self.node.word, held | WAITERS, deadline.within(*slice)) == Woken::TimedOut
             && let Ok(taker) = Taker::new(self)
             && self.steal_from_the_dead(&taker).is_some()
@@ -228,7 +233,7 @@ impl RawMutex {
 
     /// Announces a sleeper: to whoever releases, in `sleepers`, and to the kernel, by WAITERS on the
     /// held word, should the owner die. False if the word has changed.
-    fn announce_waiter(&self, held: u32) -> bool {
+    fn announce_waiter(&self, held: u32, slice: Duration) -> bool {
         self.sleepers().fetch_add(1, SeqCst);
         if held & WAITERS == 0
             && self.node.word.compare_exchange(held, held | WAITERS, Relaxed, Relaxed).is_err()
@@ -237,7 +242,9 @@ impl RawMutex {
         }
         // From here on an owner that has not seen the announcement has released, and we see that. One
         // that saw it before the word was marked may have found nobody asleep and forgotten it.
-        barrier::heavy();
+        if slice != NAP {
+            barrier::heavy();
+        }
         self.sleepers().load(Relaxed) as u32 != 0
     }
 
