@@ -17,10 +17,14 @@
 mod array;
 #[path = "kill_steps/harness.rs"]
 mod harness;
+#[path = "kill_steps/large.rs"]
+mod large;
 #[path = "kill_steps/mutex.rs"]
 mod mutex;
 #[path = "kill_steps/ptrace.rs"]
 mod ptrace;
+#[path = "kill_steps/queue.rs"]
+mod queue;
 #[path = "kill_steps/value.rs"]
 mod value;
 #[path = "kill_steps/waiter.rs"]

@@ -133,10 +133,13 @@ impl Core {
         let ring = &self.head().ring;
         loop {
             let made = self.made.load(Relaxed);
-            let sent = match ring.try_send(&self.memory, made, bytes) {
-                Err(SendFault::Full) if deadline.has_passed() => return Err(Fault::NotYet),
+            let sent = match ring.try_send(&self.memory, made, bytes, deadline) {
+                Err(SendFault::Full) if deadline.has_passed() => {
+                    let gone = peers.is_some_and(|side| self.close_if_alone(side));
+                    return Err(if gone { Fault::Closed } else { Fault::NotYet });
+                }
                 Err(SendFault::Full) => {
-                    let attempt = || ring.try_send(&self.memory, made, bytes);
+                    let attempt = || ring.try_send(&self.memory, made, bytes, deadline);
                     let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
                     ring.send(attempt, &self.sending, deadline, alive)
                 }
@@ -172,7 +175,7 @@ impl Core {
                     false
                 }
             };
-            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, write)
+            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
         };
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
         let sent = head.ring.send(attempt, &self.sending, deadline, alive);
@@ -189,6 +192,7 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
+        let mut late = false;
         loop {
             if let Some(held) = self.take_returned()? {
                 self.read_lease(held, bytes)?;
@@ -197,18 +201,18 @@ impl Core {
             }
             let mut failed = None;
             let keep = |received: &Received, bytes: &mut Vec<u8>| self.fetch(received, bytes, &mut failed);
-            let received = self.head().ring.try_receive(&self.memory, bytes, keep);
+            let received = self.try_receive(bytes, deadline, keep);
             match received {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(failed.map_or(Fault::NotYet, Fault::Failed)),
-                Err(fault) => self.wait(fault, deadline, peers)?,
+                Err(fault) => self.wait(fault, deadline, peers, &mut late)?,
             }
         }
     }
 
     /// Leases a message and copies it into `bytes`, or by the deadline nothing.
     pub(super) fn lease(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> Result<Held, Fault> {
-        let head = self.head();
+        let mut late = false;
         loop {
             if let Some(held) = self.take_returned()? {
                 self.read_lease(held, bytes)?;
@@ -225,15 +229,29 @@ impl Core {
                 }
                 failed.is_none()
             };
-            match head.ring.try_receive(&self.memory, bytes, keep) {
+            match self.try_receive(bytes, deadline, keep) {
                 Ok(_) => match (leased, failed) {
                     (Some(held), _) => return Ok(held),
                     (None, Some(error)) => return Err(error.into()),
                     (None, None) => {}
                 },
-                Err(fault) => self.wait(fault, deadline, None)?,
+                Err(fault) => self.wait(fault, deadline, None, &mut late)?,
             }
         }
+    }
+
+    fn try_receive(
+        &self,
+        bytes: &mut Vec<u8>,
+        deadline: Deadline,
+        keep: impl FnOnce(&Received, &mut Vec<u8>) -> bool,
+    ) -> Result<bool, ReceiveFault> {
+        let head = self.head();
+        let died = || head.leases.void_untaken(&head.ring);
+        let give_back = |from: u64, to: u64| {
+            self.segment().discard_behind(ELSEWHERE.saturating_add(from), to.saturating_sub(from));
+        };
+        head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
     }
 
     /// Puts a message that is about to be taken into a free slot.
@@ -244,7 +262,7 @@ impl Core {
             let message = format!("a message of {len} bytes cannot be leased: {LEASE_PLACE} are the most");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let Some(slot) = head.leases.take_free(&head.ring)? else {
+        let Some(slot) = head.leases.take_free()? else {
             let message = format!(
                 "{} messages are leased or dead, as many as can be: finish some, or collect the dead",
                 crate::raw::leases::LEASES
@@ -274,12 +292,14 @@ impl Core {
     /// A leased message that its worker did not finish, unless it was delivered too often already.
     fn take_returned(&self) -> Result<Option<Held>, Fault> {
         let head = self.head();
-        if head.returned.load(Relaxed) == 0 {
+        let returned = head.returned.load(Acquire);
+        if returned == 0 {
             return Ok(None);
         }
         loop {
             let Some(held) = head.leases.take_returned(&head.ring).map_err(Error::from)? else {
-                head.returned.store(0, Relaxed);
+                // Unless one was returned while we looked, to a slot that we had passed.
+                let _ = head.returned.compare_exchange(returned, 0, Relaxed, Relaxed);
                 return Ok(None);
             };
             let max = head.max_attempts.load(Relaxed);
@@ -309,15 +329,17 @@ impl Core {
             *failed = Some(error);
             return false;
         }
-        // What consumers that died did not give back goes with it. The message is in `bytes` and taken
-        // with the next store; killed in between, it is lost with its receiver as any message is.
-        let from = self.head().ring.taken_elsewhere().min(begin);
-        self.segment().discard_behind(ELSEWHERE + from, (begin - from).saturating_add(len as u64));
         true
     }
 
     /// After a receive that found nothing: waits for something, or says why not.
-    fn wait(&self, fault: ReceiveFault, deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+    fn wait(
+        &self,
+        fault: ReceiveFault,
+        deadline: Deadline,
+        peers: Option<Side>,
+        late: &mut bool,
+    ) -> Result<(), Fault> {
         let head = self.head();
         match fault {
             ReceiveFault::Empty => {}
@@ -325,6 +347,11 @@ impl Core {
             ReceiveFault::Closed => return Err(Fault::Closed),
             ReceiveFault::Corrupt => return Err(corrupt().into()),
             ReceiveFault::Lock(fault) => return Err(Error::from(fault).into()),
+        }
+        if deadline.has_passed() {
+            // Who never waits must hear of the dead too. Once more, for what they left, and no oftener.
+            let found = self.look_for_dead(peers) || self.is_ready();
+            return if found && !std::mem::replace(late, true) { Ok(()) } else { Err(Fault::NotYet) };
         }
         let closed = fault == ReceiveFault::Closed;
         let idle = || self.look_for_dead(peers) || closed;
@@ -356,7 +383,8 @@ impl Core {
 
     /// Waits until a receive would not wait; false when the deadline passes first.
     pub(crate) fn wait_until_ready(&self, deadline: Deadline, peers: Option<Side>) -> bool {
-        self.is_ready() || self.wait(ReceiveFault::Empty, deadline, peers).is_ok() && self.is_ready()
+        let wait = || self.wait(ReceiveFault::Empty, deadline, peers, &mut false).is_ok();
+        self.is_ready() || wait() && self.is_ready()
     }
 
     /// Whether somebody else works on a message, which may come back.

@@ -8,7 +8,7 @@
 //! | FREE | any | nothing | taken under the consumers' lock |
 //! | LEASED | held | somebody works on it | its holder: FREE (done), RETURNED (dropped) |
 //! | LEASED | nobody's, the ring has passed `position` | its worker died | whoever receives next takes it |
-//! | LEASED | nobody's, the ring has not | it died before it took the message | the slot is as good as free |
+//! | LEASED | nobody's, the ring has not | it died before it took the message | FREE: whoever takes the consumers' lock next, before anything else |
 //! | RETURNED | nobody's | dropped without being done | whoever receives next takes it |
 //! | DEAD | nobody's | delivered too often | kept until somebody collects it |
 
@@ -89,20 +89,15 @@ impl RawLeases {
     }
 
     /// Takes a free slot, in which nothing stands yet. The caller holds the consumers' lock.
-    pub(crate) fn take_free(&self, ring: &RawRing) -> Result<Option<usize>, LockFault> {
+    pub(crate) fn take_free(&self) -> Result<Option<usize>, LockFault> {
         for (slot, lease) in self.leases.iter().enumerate() {
-            let void = || match lease.state.load(Relaxed) {
-                FREE => true,
-                LEASED => !ring.has_passed(Position(lease.position.load(Relaxed))),
-                _ => false,
-            };
-            if !void() || lease.owner.is_locked() {
+            let free = || lease.state.load(Relaxed) == FREE;
+            if !free() || lease.owner.is_locked() {
                 continue;
             }
             match lease.owner.try_lock() {
-                Ok(_) if void() => {
+                Ok(_) if free() => {
                     lease.owner.set_returning(true);
-                    lease.state.store(FREE, Relaxed);
                     return Ok(Some(slot));
                 }
                 Ok(_) => _ = lease.owner.unlock(),
@@ -111,6 +106,19 @@ impl RawLeases {
             }
         }
         Ok(None)
+    }
+
+    /// Frees slots whose messages are in the ring still, after the death of a consumer. Left as they
+    /// are, they would count as leased when somebody else has taken the message. The caller holds the
+    /// consumers' lock.
+    pub(crate) fn void_untaken(&self, ring: &RawRing) {
+        for lease in &self.leases {
+            if lease.state.load(Relaxed) == LEASED
+                && !ring.has_passed(Position(lease.position.load(Relaxed)))
+            {
+                lease.state.store(FREE, Release);
+            }
+        }
     }
 
     /// Says what the slot has, before the ring passes the message.

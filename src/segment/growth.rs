@@ -23,7 +23,7 @@ impl Segment {
 
     fn behind(&self, offset: u64) -> u64 {
         let header = self.attachment().header();
-        (header.payload_offset + header.payload_len).next_multiple_of(PAGE) + offset
+        (header.payload_offset + header.payload_len).next_multiple_of(PAGE).saturating_add(offset)
     }
 
     fn os(&self, what: &str, error: io::Error) -> Error {

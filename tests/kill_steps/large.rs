@@ -1,0 +1,154 @@
+//! Messages that are not simply behind the one before: in a larger ring, or in no ring.
+
+use std::time::Duration;
+
+use commons::Queue;
+
+use super::{
+    harness::{Died, Scene, kill_after_every_instruction},
+    ptrace::Marker,
+    queue::{Bytes, PROMPT, message, promptly},
+};
+
+/// What the worker is to do with the large message.
+#[derive(Clone, Copy, PartialEq)]
+enum Task {
+    Send,
+    Recv,
+    Lease,
+}
+
+/// Three messages, the second of which the worker sends, takes or leases and keeps.
+struct Large {
+    queue: Bytes,
+    task: Task,
+    lens: [usize; 3],
+    stride: u64,
+}
+
+impl Large {
+    fn send(&self, number: u8) {
+        let bytes = message(number, self.lens[number as usize - 1]);
+        promptly("a send", || self.queue.send_timeout(&bytes, PROMPT)).unwrap();
+    }
+
+    /// Takes messages until none is left; their numbers.
+    fn recv_all(&self) -> Vec<u8> {
+        let mut numbers = Vec::new();
+        while self.queue.join_timeout(Duration::ZERO).is_err() {
+            let bytes = promptly("a receive", || self.queue.recv_timeout(PROMPT)).unwrap();
+            let number = bytes.first().copied().unwrap_or_default();
+            let len = self.lens[number.clamp(1, 3) as usize - 1];
+            assert!(bytes == message(number, len), "{} bytes, number {number}: torn", bytes.len());
+            numbers.push(number);
+        }
+        numbers
+    }
+}
+
+impl Scene for Large {
+    const AFTER_CALLS: Option<u64> = Some(200);
+    // The instructions after one call are the same as those before the next.
+    const JITTER: u64 = u64::MAX / 2;
+
+    fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    fn before_start(&mut self) {
+        self.send(1);
+        if self.task != Task::Send {
+            self.send(2);
+            self.send(3);
+        }
+    }
+
+    fn check(&mut self) -> Died {
+        if self.task == Task::Send {
+            self.send(3);
+        }
+        match (self.task, &self.recv_all()[..]) {
+            (Task::Send, [1, 3]) => Died::Before,
+            (Task::Send, [1, 2, 3]) => Died::After,
+            (Task::Recv | Task::Lease, [2, 3]) => Died::Before,
+            (Task::Recv, [3]) => Died::After,
+            (Task::Lease, [3, 2]) => Died::After,
+            (_, other) => panic!("received: {other:?}"),
+        }
+    }
+}
+
+type Handles = (Bytes, usize);
+
+fn send((queue, len): Handles) {
+    let bytes = message(2, len);
+    // Another queue, in which everything is done for the first time.
+    let first = Queue::<Vec<u8>>::options().bytes(64 << 10).unbounded().unwrap();
+    first.send(&bytes).unwrap();
+    let marker = Marker::when_traced();
+    marker.hit();
+    queue.send(&bytes).unwrap();
+    marker.hit();
+}
+
+fn recv((queue, _): Handles) {
+    let marker = Marker::when_traced();
+    drop(queue.recv().unwrap());
+    marker.hit();
+    let bytes = queue.recv().unwrap();
+    marker.hit();
+    drop(bytes);
+}
+
+fn lease((queue, _): Handles) {
+    let marker = Marker::when_traced();
+    queue.lease().unwrap().done().unwrap();
+    marker.hit();
+    let lease = queue.lease().unwrap();
+    marker.hit();
+    drop(lease);
+}
+
+/// `bytes` is what the queue keeps in rings.
+fn deaths(name: &str, task: Task, bytes: u64, lens: [usize; 3], stride: u64) {
+    let queue: Bytes = Queue::options().bytes(bytes).unbounded().unwrap();
+    let worker = match task {
+        Task::Send => send,
+        Task::Recv => recv,
+        Task::Lease => lease,
+    };
+    let mut scene = Large { queue: queue.clone(), task, lens, stride };
+    kill_after_every_instruction(name, &(queue, lens[1]), worker, &mut scene);
+}
+
+/// The first message fills the smallest ring, so that the second enters the next one; and the first of
+/// the next round goes back.
+const FILLS: [usize; 3] = [60_000, 8_000, 300];
+
+#[test]
+fn a_message_that_enters_a_larger_ring_is_sent_or_not() {
+    deaths("send, larger ring", Task::Send, 1 << 20, FILLS, 9);
+}
+
+#[test]
+fn a_message_in_a_larger_ring_is_taken_or_not() {
+    deaths("recv, larger ring", Task::Recv, 1 << 20, FILLS, 9);
+}
+
+/// The second is larger than the only ring.
+const ELSEWHERE: [usize; 3] = [10, 70_000, 20];
+
+#[test]
+fn a_message_in_no_ring_is_sent_or_not() {
+    deaths("send, no ring", Task::Send, 64 << 10, ELSEWHERE, 9);
+}
+
+#[test]
+fn a_message_in_no_ring_is_taken_or_not() {
+    deaths("recv, no ring", Task::Recv, 64 << 10, ELSEWHERE, 9);
+}
+
+#[test]
+fn a_message_in_no_ring_is_leased_or_not() {
+    deaths("lease, no ring", Task::Lease, 64 << 10, ELSEWHERE, 9);
+}
