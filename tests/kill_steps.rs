@@ -15,6 +15,8 @@
 
 #[path = "kill_steps/array.rs"]
 mod array;
+#[path = "kill_steps/channel.rs"]
+mod channel;
 #[path = "kill_steps/harness.rs"]
 mod harness;
 #[path = "kill_steps/large.rs"]
@@ -25,9 +27,15 @@ mod mutex;
 mod ptrace;
 #[path = "kill_steps/queue.rs"]
 mod queue;
+#[path = "kill_steps/room.rs"]
+mod room;
+#[path = "kill_steps/sync.rs"]
+mod sync;
 #[path = "kill_steps/value.rs"]
 mod value;
 #[path = "kill_steps/waiter.rs"]
 mod waiter;
+#[path = "kill_steps/waits.rs"]
+mod waits;
 
 commons::init_in_tests!();

@@ -130,7 +130,7 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
             let [before, inside, after] = deaths;
             let (killed, seconds) = (before + inside + after, start.elapsed().as_secs_f64());
             return println!(
-                "{name}: {steps} instructions, {killed} workers killed: {before} before, {inside} inside, {after} \
+                "{name}: {steps} steps, {killed} workers killed: {before} before, {inside} inside, {after} \
                  after; {seconds:.1} s"
             );
         }
