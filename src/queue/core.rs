@@ -224,10 +224,10 @@ impl Core {
                     return false;
                 }
                 match self.copy_to_slot(received, bytes) {
-                    Ok(held) => leased = Some(held),
+                    Ok(held) => leased = held,
                     Err(error) => failed = Some(error),
                 }
-                failed.is_none()
+                leased.is_some()
             };
             match self.try_receive(bytes, deadline, keep) {
                 Ok(_) => match (leased, failed) {
@@ -254,15 +254,24 @@ impl Core {
         head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
     }
 
-    /// Puts a message that is about to be taken into a free slot.
-    fn copy_to_slot(&self, received: &Received, bytes: &[u8]) -> Result<Held> {
+    /// Puts a message that is about to be taken into a free slot; `None` if others must be worked on
+    /// first, which were returned.
+    fn copy_to_slot(&self, received: &Received, bytes: &[u8]) -> Result<Option<Held>> {
         let head = self.head();
         let len = bytes.len() as u64;
         if len > LEASE_PLACE {
             let message = format!("a message of {len} bytes cannot be leased: {LEASE_PLACE} are the most");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let Some(slot) = head.leases.take_free()? else {
+        let mut returned = 0;
+        let slot = head.leases.take_free(&head.ring, || returned += 1)?;
+        if returned != 0 {
+            head.returned.fetch_add(returned, Relaxed);
+        }
+        let Some(slot) = slot else {
+            if returned != 0 {
+                return Ok(None);
+            }
             let message = format!(
                 "{} messages are leased or dead, as many as can be: finish some, or collect the dead",
                 crate::raw::leases::LEASES
@@ -273,7 +282,7 @@ impl Core {
             head.leases.finish(slot);
             return Err(error);
         }
-        Ok(head.leases.fill(slot, received.position, len))
+        Ok(Some(head.leases.fill(slot, received.position, len)))
     }
 
     pub(super) fn read_lease(&self, held: Held, bytes: &mut Vec<u8>) -> Result<()> {

@@ -88,10 +88,19 @@ impl RawLeases {
         Ok(None)
     }
 
-    /// Takes a free slot, in which nothing stands yet. The caller holds the consumers' lock.
-    pub(crate) fn take_free(&self) -> Result<Option<usize>, LockFault> {
+    /// Takes a free slot, in which nothing stands yet. The caller holds the consumers' lock. `returned`
+    /// hears of messages on the way that their workers did not finish: where receivers never wait,
+    /// nobody else looks for them.
+    pub(crate) fn take_free(
+        &self,
+        ring: &RawRing,
+        mut returned: impl FnMut(),
+    ) -> Result<Option<usize>, LockFault> {
         for (slot, lease) in self.leases.iter().enumerate() {
             let free = || lease.state.load(Relaxed) == FREE;
+            if !free() && !lease.owner.is_locked() && lease.is_returned(ring) {
+                returned();
+            }
             if !free() || lease.owner.is_locked() {
                 continue;
             }
