@@ -286,8 +286,7 @@ impl Core {
     }
 
     pub(super) fn read_lease(&self, held: Held, bytes: &mut Vec<u8>) -> Result<()> {
-        bytes.resize(held.len.min(LEASE_PLACE) as usize, 0);
-        self.segment().read_behind(held.slot as u64 * LEASE_PLACE, bytes)
+        self.segment().read_behind(held.slot as u64 * LEASE_PLACE, held.len.min(LEASE_PLACE) as usize, bytes)
     }
 
     /// Gives the memory of a large leased message back, before its slot is free.
@@ -333,8 +332,7 @@ impl Core {
             *failed = Some(corrupt());
             return false;
         };
-        bytes.resize(len, 0);
-        if let Err(error) = self.segment().read_behind(ELSEWHERE.saturating_add(begin), bytes) {
+        if let Err(error) = self.segment().read_behind(ELSEWHERE.saturating_add(begin), len, bytes) {
             *failed = Some(error);
             return false;
         }
