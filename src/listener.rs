@@ -180,7 +180,9 @@ fn give<S: Message, R: Message>(
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         stream.write_all(&[&len[..], &bytes].concat()).map_err(os)?;
         let mut thanks = [0];
-        stream.set_read_timeout(Some(patience)).map_err(os)?;
+        if !socket::wait_readable(stream.as_fd(), Deadline::after(patience)).map_err(os)? {
+            return Err(os(io::ErrorKind::TimedOut.into()));
+        }
         stream.read_exact(&mut thanks).map_err(os)?;
         if thanks == THANKS { Ok(()) } else { Err(os(io::ErrorKind::InvalidData.into())) }
     })
@@ -206,7 +208,13 @@ impl<S: Message, R: Message> Connection<S, R> {
             }
             _ => Error::os(format_args!("cannot connect to {name:?}"), error),
         };
-        let stream = UnixStream::connect_addr(&address(name)?).map_err(os)?;
+        let address = address(name)?;
+        let stream = loop {
+            match UnixStream::connect_addr(&address) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(os)?,
+            }
+        };
         if socket::peer_user(&stream).map_err(os)? != shm::effective_user() {
             return Err(Error::new(ErrorKind::Denied, format!("{name:?} is listened at by another user")));
         }
