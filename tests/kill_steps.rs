@@ -17,6 +17,8 @@
 mod array;
 #[path = "kill_steps/channel.rs"]
 mod channel;
+#[path = "kill_steps/dead_waiters.rs"]
+mod dead_waiters;
 #[path = "kill_steps/harness.rs"]
 mod harness;
 #[path = "kill_steps/large.rs"]

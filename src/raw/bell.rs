@@ -1,11 +1,16 @@
 //! Waking who waits for something to change, without knowing who that is.
 //!
-//! A sleeper adds a token to `sleepers`, reads `seq`, looks once more at what it waits for, and sleeps
+//! A sleeper reads `seq`, adds a token to `sleepers`, looks once more at what it waits for, and sleeps
 //! on `seq`. Whoever has changed something looks at `sleepers` after that; the barrier that both need
-//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker* takes tokens away and never the sleeper; a sleeper that was killed
-//! has left a token, which costs one empty wake-up and no more. (Were sleepers to lower the count, a
-//! killed one would make every later change pay a system call.) Sleeps are timed and each adds its
-//! token anew, so a waker that dies between its change and its call delays nobody for long.
+//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker*
+//! takes tokens away and never the sleeper. (Were sleepers to lower the count, a killed one would make
+//! every later change pay a system call.) Sleeps are timed and each adds its token anew, so a waker
+//! that dies between its change and its call delays nobody for long.
+//!
+//! So there are more tokens than sleepers: of those that were killed, and of those that slept for long.
+//! A waker that finds nobody asleep takes all of them. A sleeper whose token that was has read `seq`
+//! before it added the token, hence before the waker counts `seq` up once more: it does not fall asleep
+//! on it, or is woken.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering::*},
@@ -48,14 +53,17 @@ impl Bell {
         let taken = |sleepers: u32| (sleepers != 0).then(|| sleepers.saturating_sub(count));
         if self.sleepers.fetch_update(SeqCst, Relaxed, taken).is_ok() {
             self.seq.fetch_add(1, SeqCst);
-            futex::wake(&self.seq, count);
+            if futex::wake(&self.seq, count) == 0 && self.sleepers.swap(0, SeqCst) != 0 {
+                self.seq.fetch_add(1, SeqCst);
+                futex::wake(&self.seq, futex::ALL);
+            }
         }
     }
 
     /// Announces a sleeper who will sleep by other means: the word to sleep on, and how it is now.
     pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
-        self.sleepers.fetch_add(1, SeqCst);
         let seq = self.seq.load(SeqCst);
+        self.sleepers.fetch_add(1, SeqCst);
         barrier::heavy();
         (&self.seq, seq)
     }
