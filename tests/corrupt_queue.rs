@@ -127,7 +127,10 @@ fn whatever_stands_in_a_queue_calls_end() {
         drop(queue);
         assert!(!file_of(&name).exists(), "the object is left");
     }
-    println!("{rounds} rounds in {:.1?}, the slowest {slowest:.1?}; that ended well: {outcomes:?}", start.elapsed());
+    println!(
+        "{rounds} rounds in {:.1?}, the slowest {slowest:.1?}; that ended well: {outcomes:?}",
+        start.elapsed()
+    );
 }
 
 #[test]

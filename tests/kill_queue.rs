@@ -247,7 +247,10 @@ fn account_after_kills(name: &'static str, consumer: Worker) -> Account {
     for (producer, times) in got.chunks_exact(MOST).enumerate() {
         let (intended, sent) = (intended[producer] as usize, sent[producer] as usize);
         assert!(intended - sent <= 1);
-        assert!(times[intended..].iter().all(|&times| times == 0), "producer {producer}: never sent, and got");
+        assert!(
+            times[intended..].iter().all(|&times| times == 0),
+            "producer {producer}: never sent, and got"
+        );
         account.sent += sent as u64;
         account.never += times[..sent].iter().filter(|&&times| times == 0).count() as u64;
         account.again += times.iter().map(|&times| u64::from(times.saturating_sub(1))).sum::<u64>();

@@ -217,7 +217,10 @@ fn no_time_and_all_time_are_timeouts() {
     for _ in 0..20 {
         let late = Duration::ZERO;
         assert!(matches!(soon("recv", || queue.recv_timeout(late)), Err(RecvTimeoutError::TimedOut)));
-        assert!(matches!(soon("lease", || queue.lease_timeout(late).map(drop)), Err(RecvTimeoutError::TimedOut)));
+        assert!(matches!(
+            soon("lease", || queue.lease_timeout(late).map(drop)),
+            Err(RecvTimeoutError::TimedOut)
+        ));
         assert!(matches!(soon("pipe", || near.recv_timeout(late)), Err(RecvTimeoutError::TimedOut)));
         assert!(!soon("poll", || near.poll_timeout(late)));
         let select = soon("select", || Select::new().on(&queue).on(&near).wait_timeout(late));
@@ -299,18 +302,19 @@ fn handles_of_every_kind_arrive_after_their_sender_dropped_them() {
     let _guard = bounded("handles in messages");
     let queue = Queue::<Handles>::bounded(10).unwrap();
     let (tell, told) = commons::channel::<Receiver<u16>>(10).unwrap();
-    let sender = commons::spawn((queue.clone(), tell), |(queue, tell): (Queue<Handles>, Sender<Receiver<u16>>)| {
-        for n in 0..8 {
-            let inner = Queue::bounded(4).unwrap();
-            inner.send(&n).unwrap();
-            let (sender, receiver) = commons::channel(4).unwrap();
-            let (near, far) = commons::pipe().unwrap();
-            near.send(&n).unwrap();
-            let array = Array::from_slice(&[n.into(); 3]).unwrap();
-            queue.send(&(Value::new(n.into()).unwrap(), array, inner, sender, far)).unwrap();
-            tell.send(&receiver).unwrap();
-        }
-    });
+    let sender =
+        commons::spawn((queue.clone(), tell), |(queue, tell): (Queue<Handles>, Sender<Receiver<u16>>)| {
+            for n in 0..8 {
+                let inner = Queue::bounded(4).unwrap();
+                inner.send(&n).unwrap();
+                let (sender, receiver) = commons::channel(4).unwrap();
+                let (near, far) = commons::pipe().unwrap();
+                near.send(&n).unwrap();
+                let array = Array::from_slice(&[n.into(); 3]).unwrap();
+                queue.send(&(Value::new(n.into()).unwrap(), array, inner, sender, far)).unwrap();
+                tell.send(&receiver).unwrap();
+            }
+        });
     for n in 0..8u8 {
         let (value, array, inner, sender, far) = queue.recv_timeout(LONG).unwrap();
         let receiver = told.recv_timeout(LONG).unwrap();

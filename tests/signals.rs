@@ -23,8 +23,8 @@ use common::{
     workers::{LONG, bounded},
 };
 use commons::{
-    Array, Connection, ErrorKind, Listener, Queue, RecvTimeoutError, Select, SendTimeoutError, Shareable, Shared,
-    Value,
+    Array, Connection, ErrorKind, Listener, Queue, RecvTimeoutError, Select, SendTimeoutError, Shareable,
+    Shared, Value,
     sync::{
         Barrier, BarrierError, Condvar, Event, Mutex, Once, ReentrantLock, RwLock, Semaphore, TryLockError,
     },
@@ -97,7 +97,7 @@ fn under_signals<R: Send>(handler: Handler, wait: impl FnOnce() -> R + Send, mea
         let (before, mut meanwhile) = (handler.handled(), Some(meanwhile));
         while !waiter.is_finished() {
             // SAFETY: three numbers; the thread is this process's or, after its end, nobody's.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, handler.signal()) };
+            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, handler.signal()) };
             thread::sleep(Duration::from_micros(50));
             if handler.handled() >= before + ENOUGH
                 && let Some(meanwhile) = meanwhile.take()
@@ -124,10 +124,14 @@ fn check(
     let took = start.elapsed();
     assert!(took >= TIME && took < LATE, "{name}, {handler:?}: {TIME:?} took {took:?}");
     let mut woken = None;
-    let ended = under_signals(handler, || (wait(), Instant::now()), || {
-        woken = Some(Instant::now());
-        wake();
-    });
+    let ended = under_signals(
+        handler,
+        || (wait(), Instant::now()),
+        || {
+            woken = Some(Instant::now());
+            wake();
+        },
+    );
     assert!(ended.0, "{name}, {handler:?}: not what was waited for");
     let woken = woken.unwrap_or_else(|| panic!("{name}, {handler:?}: it ended before it was woken"));
     assert!(ended.1 >= woken, "{name}, {handler:?}: it ended before it was woken");
@@ -172,7 +176,8 @@ fn locks(handler: Handler) {
         drop(mutex.lock());
         changed.notify_one();
     });
-    let timed = |time| changed.wait_timeout_while(mutex.lock().unwrap(), time, |_| true).unwrap().1.timed_out();
+    let timed =
+        |time| changed.wait_timeout_while(mutex.lock().unwrap(), time, |_| true).unwrap().1.timed_out();
     let wait = || changed.wait_while(mutex.lock().unwrap(), |n| *n == 0).is_ok();
     check(handler, "Condvar::wait_while", timed, wait, || {
         *mutex.lock().unwrap() = 1;
@@ -289,11 +294,18 @@ fn processes(handler: Handler) {
     });
     let process = process.unwrap();
     let timed = |time| Select::new().on(&process).wait_timeout(time).is_err();
-    check(handler, "Select of a process", timed, || Select::new().on(&process).wait().is_ok(), || event.set());
+    check(
+        handler,
+        "Select of a process",
+        timed,
+        || Select::new().on(&process).wait().is_ok(),
+        || event.set(),
+    );
     assert_eq!(under_signals(handler, || process.join().unwrap(), || {}), 8);
     let name = unique("signals");
     let listener = Listener::bind(&name).unwrap();
-    let timed = |time| listener.accept_timeout::<u8, u8>(time).is_err_and(|e| e.kind() == ErrorKind::TimedOut);
+    let timed =
+        |time| listener.accept_timeout::<u8, u8>(time).is_err_and(|e| e.kind() == ErrorKind::TimedOut);
     thread::scope(|scope| {
         let connect = || drop(scope.spawn(|| Connection::<u8, u8>::connect(&name).unwrap()));
         check(handler, "Listener", timed, || listener.accept::<u8, u8>().is_ok(), connect);

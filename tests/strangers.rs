@@ -19,9 +19,9 @@ use std::{
 };
 
 use common::{
-    Peer, command,
+    Peer,
     chance::{Chance, seed},
-    hear, play, say, unique,
+    command, hear, play, say, unique,
     workers::{LONG, bounded, has},
 };
 use commons::{Connection, ErrorKind, Listener};

@@ -122,8 +122,7 @@ impl RawLeases {
     /// consumers' lock.
     pub(crate) fn void_untaken(&self, ring: &RawRing) {
         for lease in &self.leases {
-            if lease.state.load(Relaxed) == LEASED
-                && !ring.has_passed(Position(lease.position.load(Relaxed)))
+            if lease.state.load(Relaxed) == LEASED && !ring.has_passed(Position(lease.position.load(Relaxed)))
             {
                 lease.state.store(FREE, Release);
             }

@@ -254,7 +254,7 @@ impl Leasing {
     /// The number of the next message. The survivor leases it or simply takes it.
     fn next(&self) -> u8 {
         let queue = &self.ring.queue;
-        let bytes = if self.kills % 2 == 0 {
+        let bytes = if self.kills.is_multiple_of(2) {
             promptly("a receive", || queue.recv_timeout(PROMPT)).unwrap()
         } else {
             let lease = promptly("a lease", || queue.lease_timeout(PROMPT)).unwrap();

@@ -34,12 +34,17 @@ fn the_death_of_a_reader_keeps_no_writer_out() {
         room.say_done();
         marker.hit();
     };
-    kill_after_every_instruction("RwLock::read", &room.clone(), worker, &mut Every(2, || {
-        let write = room.rwlock.try_write().expect("the dead reader reads still");
-        assert_eq!(*write, [1; 4]);
-        drop(write);
-        room.died()
-    }));
+    kill_after_every_instruction(
+        "RwLock::read",
+        &room.clone(),
+        worker,
+        &mut Every(2, || {
+            let write = room.rwlock.try_write().expect("the dead reader reads still");
+            assert_eq!(*write, [1; 4]);
+            drop(write);
+            room.died()
+        }),
+    );
 }
 
 #[test]
@@ -53,35 +58,40 @@ fn the_death_of_a_writer_is_told() {
         marker.hit();
     };
     let (mut known, mut kills) = (1, 0);
-    kill_after_every_instruction("RwLock::write", &room.clone(), worker, &mut Every(2, || {
-        let old = known + 1;
-        kills += 1;
-        // A reader or a writer is the first who comes.
-        let told = kills % 2 == 0
-            && match room.rwlock.try_read() {
-                Ok(read) => {
-                    assert!(*read == [old; 4] || *read == [old + 1; 4], "nobody was told: {:?}", *read);
-                    false
-                }
-                Err(TryLockError::OwnerDied(_)) => true,
+    kill_after_every_instruction(
+        "RwLock::write",
+        &room.clone(),
+        worker,
+        &mut Every(2, || {
+            let old = known + 1;
+            kills += 1;
+            // A reader or a writer is the first who comes.
+            let told = kills % 2 == 0
+                && match room.rwlock.try_read() {
+                    Ok(read) => {
+                        assert!(*read == [old; 4] || *read == [old + 1; 4], "nobody was told: {:?}", *read);
+                        false
+                    }
+                    Err(TryLockError::OwnerDied(_)) => true,
+                    Err(error) => panic!("the dead writer writes still: {error}"),
+                };
+            let (mut write, died) = match room.rwlock.try_write() {
+                Ok(write) if *write == [old; 4] => (write, Died::Before),
+                Ok(write) if *write == [old + 1; 4] => (write, Died::After),
+                Ok(write) => panic!("nobody was told: {:?}", *write),
+                Err(TryLockError::OwnerDied(died)) => (died.into_guard(), Died::Inside),
                 Err(error) => panic!("the dead writer writes still: {error}"),
             };
-        let (mut write, died) = match room.rwlock.try_write() {
-            Ok(write) if *write == [old; 4] => (write, Died::Before),
-            Ok(write) if *write == [old + 1; 4] => (write, Died::After),
-            Ok(write) => panic!("nobody was told: {:?}", *write),
-            Err(TryLockError::OwnerDied(died)) => (died.into_guard(), Died::Inside),
-            Err(error) => panic!("the dead writer writes still: {error}"),
-        };
-        assert!(!told || died == Died::Inside, "told once and not again");
-        assert_written(*write, old);
-        RwLockWriteGuard::mark_consistent(&mut write);
-        known += 3;
-        *write = [known; 4];
-        drop(write);
-        assert_eq!(*room.rwlock.try_read().unwrap(), [known; 4]);
-        died
-    }));
+            assert!(!told || died == Died::Inside, "told once and not again");
+            assert_written(*write, old);
+            RwLockWriteGuard::mark_consistent(&mut write);
+            known += 3;
+            *write = [known; 4];
+            drop(write);
+            assert_eq!(*room.rwlock.try_read().unwrap(), [known; 4]);
+            died
+        }),
+    );
 }
 
 #[test]
@@ -104,23 +114,28 @@ fn a_lock_that_is_taken_twice_is_free() {
         marker.hit();
     };
     let mut known = 1;
-    kill_after_every_instruction("ReentrantLock", &room.clone(), worker, &mut Every(3, || {
-        let old = known + 1;
-        let (mut guard, died) = match room.nested.try_lock() {
-            Ok(guard) if guard.get() == [old; 4] => (guard, Died::Before),
-            Ok(guard) if guard.get() == [old + 1; 4] => (guard, Died::After),
-            Ok(guard) => panic!("nobody was told: {:?}", guard.get()),
-            Err(TryLockError::OwnerDied(died)) => (died.into_guard(), Died::Inside),
-            Err(error) => panic!("the dead worker holds the lock: {error}"),
-        };
-        assert_written(guard.get(), old);
-        ReentrantLockGuard::mark_consistent(&mut guard);
-        known += 3;
-        guard.set([known; 4]);
-        drop(guard);
-        assert_eq!(room.nested.try_lock().unwrap().get(), [known; 4]);
-        died
-    }));
+    kill_after_every_instruction(
+        "ReentrantLock",
+        &room.clone(),
+        worker,
+        &mut Every(3, || {
+            let old = known + 1;
+            let (mut guard, died) = match room.nested.try_lock() {
+                Ok(guard) if guard.get() == [old; 4] => (guard, Died::Before),
+                Ok(guard) if guard.get() == [old + 1; 4] => (guard, Died::After),
+                Ok(guard) => panic!("nobody was told: {:?}", guard.get()),
+                Err(TryLockError::OwnerDied(died)) => (died.into_guard(), Died::Inside),
+                Err(error) => panic!("the dead worker holds the lock: {error}"),
+            };
+            assert_written(guard.get(), old);
+            ReentrantLockGuard::mark_consistent(&mut guard);
+            known += 3;
+            guard.set([known; 4]);
+            drop(guard);
+            assert_eq!(room.nested.try_lock().unwrap().get(), [known; 4]);
+            died
+        }),
+    );
 }
 
 #[test]
@@ -134,11 +149,16 @@ fn a_permit_comes_back() {
         room.say_done();
         marker.hit();
     };
-    kill_after_every_instruction("Semaphore", &room.clone(), worker, &mut Every(2, || {
-        drop(room.semaphore.try_acquire().expect("the dead worker has the permit"));
-        assert_eq!(room.semaphore.available(), 1);
-        room.died()
-    }));
+    kill_after_every_instruction(
+        "Semaphore",
+        &room.clone(),
+        worker,
+        &mut Every(2, || {
+            drop(room.semaphore.try_acquire().expect("the dead worker has the permit"));
+            assert_eq!(room.semaphore.available(), 1);
+            room.died()
+        }),
+    );
 }
 
 #[test]
@@ -162,7 +182,10 @@ fn what_is_done_once_is_done() {
         check: || {
             let done = room.once().is_completed();
             let runs = room.runs.load(Relaxed);
-            assert!(if done { runs == 1 } else { runs <= 1 }, "{runs} runs, and it is {done} that it is done");
+            assert!(
+                if done { runs == 1 } else { runs <= 1 },
+                "{runs} runs, and it is {done} that it is done"
+            );
             promptly("a once", || room.once().call_once(|| _ = room.runs.fetch_add(1, Relaxed)));
             assert_eq!(room.runs.load(Relaxed), runs + u32::from(!done));
             assert!(room.once().is_completed());
