@@ -19,7 +19,7 @@ use common::{
     chance::{Chance, number, seed},
     watchdog::watchdog,
 };
-use commons::{AtomicArray, Exit, Process, Queue};
+use commons::{AtomicArray, Exit, Process, Queue, RecvError};
 
 commons::init_in_tests!();
 
@@ -143,7 +143,12 @@ fn consume((journal, _, seed): (Journal, u32, u64)) {
 fn work((journal, _, seed): (Journal, u32, u64)) {
     journal.count_panics();
     let (mut order, mut chance) = (Order::default(), Chance::new(seed));
-    while let Ok(lease) = journal.queue.lease() {
+    loop {
+        let lease = match journal.queue.lease() {
+            Ok(lease) => lease,
+            Err(RecvError::Closed) => return,
+            Err(error) => panic!("{error}"),
+        };
         if lease.attempt() == 1 {
             order.check(&lease);
         }

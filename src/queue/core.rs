@@ -196,7 +196,7 @@ impl Core {
         loop {
             if let Some(held) = self.take_returned()? {
                 self.read_lease(held, bytes)?;
-                self.head().leases.finish(held.slot);
+                self.finish_lease(held);
                 return Ok(());
             }
             let mut failed = None;
@@ -279,7 +279,7 @@ impl Core {
             return Err(Error::new(ErrorKind::NoSpace, message));
         };
         if let Err(error) = self.segment().write_behind(slot as u64 * LEASE_PLACE, bytes) {
-            head.leases.finish(slot);
+            head.leases.finish(slot, || {});
             return Err(error);
         }
         Ok(Some(head.leases.fill(slot, received.position, len)))
@@ -289,12 +289,15 @@ impl Core {
         self.segment().read_behind(held.slot as u64 * LEASE_PLACE, held.len.min(LEASE_PLACE) as usize, bytes)
     }
 
-    /// Gives the memory of a large leased message back, before its slot is free.
-    pub(super) fn discard_lease(&self, held: Held) {
+    /// A leased message is done; the memory of a large one is given back. False in a forked child.
+    pub(super) fn finish_lease(&self, held: Held) -> bool {
         const KEPT: u64 = 4096;
-        if held.len > KEPT {
-            self.segment().discard_behind(held.slot as u64 * LEASE_PLACE + KEPT, held.len - KEPT);
-        }
+        self.head().leases.finish(held.slot, || {
+            if held.len > KEPT {
+                let place = held.slot as u64 * LEASE_PLACE;
+                self.segment().discard_behind(place.saturating_add(KEPT), held.len - KEPT);
+            }
+        })
     }
 
     /// A leased message that its worker did not finish, unless it was delivered too often already.

@@ -139,28 +139,30 @@ impl RawLeases {
         Held { slot, len, attempts: 1 }
     }
 
-    /// Its message is done.
-    pub(crate) fn finish(&self, slot: usize) -> bool {
-        self.end(slot, FREE)
+    /// Its message is done. `give_back` runs when that stands, and before somebody else has the slot: a
+    /// message whose bytes are gone must not come again.
+    pub(crate) fn finish(&self, slot: usize, give_back: impl FnOnce()) -> bool {
+        self.end(slot, FREE, give_back)
     }
 
     /// Its message is for somebody else.
     pub(crate) fn give_back(&self, slot: usize) -> bool {
-        self.end(slot, RETURNED)
+        self.end(slot, RETURNED, || {})
     }
 
     /// Its message was delivered too often.
     pub(crate) fn bury(&self, slot: usize) -> bool {
-        self.end(slot, DEAD)
+        self.end(slot, DEAD, || {})
     }
 
     /// False in a forked child, whose leases are its parent's.
-    fn end(&self, slot: usize, state: u32) -> bool {
+    fn end(&self, slot: usize, state: u32, before_release: impl FnOnce()) -> bool {
         let lease = &self.leases[slot];
         if !lease.owner.is_mine() {
             return false;
         }
         lease.state.store(state, Release);
+        before_release();
         lease.owner.set_returning(false);
         lease.owner.unlock()
     }

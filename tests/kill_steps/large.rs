@@ -45,9 +45,10 @@ enum Task {
     Send,
     Recv,
     Lease,
+    Done,
 }
 
-/// Three messages, the second of which the worker sends, takes or leases and keeps.
+/// Three messages, the second of which the worker sends, takes, leases or finishes.
 struct Large<const CALLS: bool> {
     queue: Bytes,
     task: Task,
@@ -102,6 +103,8 @@ impl<const CALLS: bool> Scene for Large<CALLS> {
             (Task::Recv | Task::Lease, [2, 3]) => Died::Before,
             (Task::Recv, [3]) => Died::After,
             (Task::Lease, [3, 2]) => Died::After,
+            (Task::Done, [3, 2]) => Died::Before,
+            (Task::Done, [3]) => Died::After,
             (_, other) => panic!("received: {other:?}"),
         }
     }
@@ -139,6 +142,15 @@ fn lease((queue, _): Handles) {
     drop(lease);
 }
 
+fn done((queue, _): Handles) {
+    let marker = Marker::when_traced();
+    queue.lease().unwrap().done().unwrap();
+    let lease = queue.lease().unwrap();
+    marker.hit();
+    lease.done().unwrap();
+    marker.hit();
+}
+
 /// `bytes` is what the queue keeps in rings.
 fn deaths<const CALLS: bool>(name: &str, task: Task, bytes: u64, lens: [usize; 3], stride: u64) {
     let queue: Bytes = Queue::options().bytes(bytes).unbounded().unwrap();
@@ -146,6 +158,7 @@ fn deaths<const CALLS: bool>(name: &str, task: Task, bytes: u64, lens: [usize; 3
         Task::Send => send,
         Task::Recv => recv,
         Task::Lease => lease,
+        Task::Done => done,
     };
     let mut scene = Large::<CALLS> { queue: queue.clone(), task, lens, stride };
     kill_after_every_instruction(name, &(queue, lens[1]), worker, &mut scene);
@@ -181,4 +194,10 @@ fn a_message_in_no_ring_is_taken_or_not() {
 #[test]
 fn a_message_in_no_ring_is_leased_or_not() {
     deaths::<true>("lease, no ring", Task::Lease, 64 << 10, ELSEWHERE, 13);
+}
+
+/// Its copy is large too, and given back when it is done.
+#[test]
+fn a_large_lease_is_done_or_comes_again() {
+    deaths::<true>("lease done, large", Task::Done, 64 << 10, ELSEWHERE, 13);
 }
