@@ -109,7 +109,7 @@ fn new_queue(name: &str) -> Wide {
 
 #[test]
 fn whatever_stands_in_a_queue_calls_end() {
-    let rounds = number("COMMONS_ROUNDS", 2000);
+    let rounds = number("COMMONS_ROUNDS", 1000);
     let mut chance = Chance::new(seed("whatever_stands_in_a_queue"));
     let _guard = watchdog("a scribbled queue", Duration::from_millis(120_000 + 100 * rounds));
     let (mut outcomes, start, mut slowest) = (BTreeMap::new(), Instant::now(), Duration::ZERO);
@@ -135,7 +135,7 @@ fn whatever_stands_in_a_queue_calls_end() {
 
 #[test]
 fn whatever_happens_to_a_queue_meanwhile_calls_end() {
-    let rounds = number("COMMONS_ROUNDS", 2000) / 50;
+    let rounds = number("COMMONS_ROUNDS", 1000) / 50;
     let mut chance = Chance::new(seed("whatever_happens_to_a_queue"));
     let _guard = watchdog("a queue that is scribbled over", Duration::from_millis(120_000 + 5000 * rounds));
     let (start, scribbles, calls) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
