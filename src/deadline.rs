@@ -35,6 +35,12 @@ impl Deadline {
         }
     }
 
+    /// The later of this and `least` from now.
+    pub(crate) fn or_after(self, least: Duration) -> Self {
+        let least = Self::after(least);
+        if self.0.is_none_or(|at| least.0.is_some_and(|least| at >= least)) { self } else { least }
+    }
+
     /// What is left until it, zero when it has passed; `None` means forever.
     pub(crate) fn remaining(self) -> Option<Duration> {
         Some(self.0?.saturating_sub(now()))
@@ -64,5 +70,8 @@ mod tests {
         assert!(Deadline::NEVER.within(Duration::from_secs(9)).timespec().is_some());
         let soon = Deadline::after(Duration::from_millis(1));
         assert_eq!(soon.within(Duration::from_secs(9)), soon);
+        assert_eq!(Deadline::NEVER.or_after(Duration::from_secs(9)), Deadline::NEVER);
+        assert_eq!(Deadline::NOW.or_after(Duration::MAX), Deadline::NEVER);
+        assert!(soon.or_after(Duration::from_secs(9)) > soon);
     }
 }

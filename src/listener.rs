@@ -48,8 +48,17 @@ pub struct Listener {
     name: String,
 }
 
-/// How long either side waits for the other once they have met.
+/// How long who connects waits for the listener.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// How long the listener waits for who has connected: less, since others wait for it meanwhile.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// And so long also when its own time is over.
+const LEAST_ANSWER: Duration = Duration::from_millis(100);
+
+/// What who has connected says when it has its end.
+const THANKS: [u8; 1] = [1];
 
 /// More than a connection takes to describe.
 const LONGEST: u32 = 64 << 10;
@@ -89,7 +98,8 @@ impl Listener {
 
     /// Waits until somebody connects.
     ///
-    /// Whoever breaks off before the connection stands, or is another user, is passed over.
+    /// Whoever breaks off before the connection stands, is silent for a second, or is another user, is
+    /// passed over.
     ///
     /// # Errors
     /// When the system has no descriptor or memory left.
@@ -144,7 +154,8 @@ impl Listener {
                 continue;
             }
             let (near, far) = pipe::<S, R>()?;
-            if give(&stream, &far).is_ok() {
+            let answer = deadline.remaining().map_or(ANSWER, |left| left.clamp(LEAST_ANSWER, ANSWER));
+            if give(&stream, &far, answer).is_ok() {
                 return Ok(Some(near));
             }
         }
@@ -155,18 +166,25 @@ impl Listener {
     }
 }
 
-/// Sends the far end, and waits until the other side has it.
-fn give<S: Message, R: Message>(mut stream: &UnixStream, far: &Connection<R, S>) -> Result<()> {
+/// Sends the far end, and waits until the other side has it, which it says in a byte.
+fn give<S: Message, R: Message>(
+    mut stream: &UnixStream,
+    far: &Connection<R, S>,
+    patience: Duration,
+) -> Result<()> {
     let os = |error| Error::os("cannot hand a connection over", error);
     stream.set_nonblocking(false).map_err(os)?;
-    stream.set_write_timeout(Some(HANDSHAKE)).map_err(os)?;
+    stream.set_write_timeout(Some(patience)).map_err(os)?;
     segment::pinning(|| {
         let bytes = message::encode(far)?;
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         stream.write_all(&[&len[..], &bytes].concat()).map_err(os)?;
         let mut thanks = [0];
-        stream.set_read_timeout(Some(HANDSHAKE)).map_err(os)?;
-        stream.read_exact(&mut thanks).map_err(os)
+        if !socket::wait_readable(stream.as_fd(), Deadline::after(patience)).map_err(os)? {
+            return Err(os(io::ErrorKind::TimedOut.into()));
+        }
+        stream.read_exact(&mut thanks).map_err(os)?;
+        if thanks == THANKS { Ok(()) } else { Err(os(io::ErrorKind::InvalidData.into())) }
     })
 }
 
@@ -190,7 +208,13 @@ impl<S: Message, R: Message> Connection<S, R> {
             }
             _ => Error::os(format_args!("cannot connect to {name:?}"), error),
         };
-        let stream = UnixStream::connect_addr(&address(name)?).map_err(os)?;
+        let address = address(name)?;
+        let stream = loop {
+            match UnixStream::connect_addr(&address) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(os)?,
+            }
+        };
         if socket::peer_user(&stream).map_err(os)? != shm::effective_user() {
             return Err(Error::new(ErrorKind::Denied, format!("{name:?} is listened at by another user")));
         }
@@ -211,7 +235,7 @@ impl<S: Message, R: Message> Connection<S, R> {
         let mut bytes = vec![0; len as usize];
         (&stream).read_exact(&mut bytes).map_err(os)?;
         let connection = message::decode(&bytes)?;
-        (&stream).write_all(&[1]).map_err(os)?;
+        (&stream).write_all(&THANKS).map_err(os)?;
         Ok(connection)
     }
 }

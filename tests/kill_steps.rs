@@ -15,15 +15,29 @@
 
 #[path = "kill_steps/array.rs"]
 mod array;
+#[path = "kill_steps/channel.rs"]
+mod channel;
+#[path = "kill_steps/dead_waiters.rs"]
+mod dead_waiters;
 #[path = "kill_steps/harness.rs"]
 mod harness;
+#[path = "kill_steps/large.rs"]
+mod large;
 #[path = "kill_steps/mutex.rs"]
 mod mutex;
 #[path = "kill_steps/ptrace.rs"]
 mod ptrace;
+#[path = "kill_steps/queue.rs"]
+mod queue;
+#[path = "kill_steps/room.rs"]
+mod room;
+#[path = "kill_steps/sync.rs"]
+mod sync;
 #[path = "kill_steps/value.rs"]
 mod value;
 #[path = "kill_steps/waiter.rs"]
 mod waiter;
+#[path = "kill_steps/waits.rs"]
+mod waits;
 
 commons::init_in_tests!();

@@ -136,7 +136,7 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
-        match self.head().ring.try_send(&self.memory, self.made.load(Relaxed), bytes) {
+        match self.head().ring.try_send(&self.memory, self.made.load(Relaxed), bytes, deadline) {
             Ok(()) => Ok(()),
             Err(fault) => self.send_after(fault, bytes, deadline, peers),
         }
@@ -152,11 +152,14 @@ impl Core {
         peers: Option<Side>,
     ) -> Result<(), Fault> {
         let ring = &self.head().ring;
-        let attempt = || ring.try_send(&self.memory, self.made.load(Relaxed), bytes);
+        let attempt = || ring.try_send(&self.memory, self.made.load(Relaxed), bytes, deadline);
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
         loop {
             match fault {
-                SendFault::Full if deadline.has_passed() => return Err(Fault::NotYet),
+                SendFault::Full if deadline.has_passed() => {
+                    let gone = peers.is_some_and(|side| self.close_if_alone(side));
+                    return Err(if gone { Fault::Closed } else { Fault::NotYet });
+                }
                 SendFault::Full => {}
                 SendFault::Grow(ring) => {
                     self.memory.reserve(ring)?;
@@ -191,7 +194,7 @@ impl Core {
                     false
                 }
             };
-            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, write)
+            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
         };
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
         let sent = head.ring.send(attempt, &self.sending, deadline, alive);
@@ -209,16 +212,16 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
-        let head = self.head();
+        let mut late = false;
         // Most messages are in the ring, and none was returned.
         while !self.has_returned() {
-            match head.ring.try_receive(&self.memory, bytes, |received, _| received.elsewhere.is_none()) {
+            match self.try_receive(bytes, deadline, |received, _| received.elsewhere.is_none()) {
                 Ok(true) => return Ok(()),
                 Ok(false) => break,
-                Err(fault) => self.wait(fault, deadline, peers)?,
+                Err(fault) => self.wait(fault, deadline, peers, &mut late)?,
             }
         }
-        self.receive_any(bytes, deadline, peers)
+        self.receive_any(bytes, deadline, peers, late)
     }
 
     #[cold]
@@ -227,29 +230,30 @@ impl Core {
         bytes: &mut S,
         deadline: Deadline,
         peers: Option<Side>,
+        mut late: bool,
     ) -> Result<(), Fault> {
         loop {
             if self.has_returned()
                 && let Some(held) = self.take_returned()?
             {
                 self.read_lease(held, bytes)?;
-                self.head().leases.finish(held.slot);
+                self.finish_lease(held);
                 return Ok(());
             }
             let mut failed = None;
             let keep = |received: &Received, bytes: &mut S| self.fetch(received, bytes, &mut failed);
-            let received = self.head().ring.try_receive(&self.memory, bytes, keep);
+            let received = self.try_receive(bytes, deadline, keep);
             match received {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(failed.map_or(Fault::NotYet, Fault::Failed)),
-                Err(fault) => self.wait(fault, deadline, peers)?,
+                Err(fault) => self.wait(fault, deadline, peers, &mut late)?,
             }
         }
     }
 
     /// Leases a message and copies it into `bytes`, or by the deadline nothing.
     pub(super) fn lease(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> Result<Held, Fault> {
-        let head = self.head();
+        let mut late = false;
         loop {
             if self.has_returned()
                 && let Some(held) = self.take_returned()?
@@ -263,31 +267,55 @@ impl Core {
                     return false;
                 }
                 match self.copy_to_slot(received, bytes) {
-                    Ok(held) => leased = Some(held),
+                    Ok(held) => leased = held,
                     Err(error) => failed = Some(error),
                 }
-                failed.is_none()
+                leased.is_some()
             };
-            match head.ring.try_receive(&self.memory, bytes, keep) {
+            match self.try_receive(bytes, deadline, keep) {
                 Ok(_) => match (leased, failed) {
                     (Some(held), _) => return Ok(held),
                     (None, Some(error)) => return Err(error.into()),
                     (None, None) => {}
                 },
-                Err(fault) => self.wait(fault, deadline, None)?,
+                Err(fault) => self.wait(fault, deadline, None, &mut late)?,
             }
         }
     }
 
-    /// Puts a message that is about to be taken into a free slot.
-    fn copy_to_slot(&self, received: &Received, bytes: &[u8]) -> Result<Held> {
+    #[inline(always)]
+    fn try_receive<S: Sink>(
+        &self,
+        bytes: &mut S,
+        deadline: Deadline,
+        keep: impl FnOnce(&Received, &mut S) -> bool,
+    ) -> Result<bool, ReceiveFault> {
+        let head = self.head();
+        let died = || head.leases.void_untaken(&head.ring);
+        let give_back = |from: u64, to: u64| {
+            self.segment().discard_behind(ELSEWHERE.saturating_add(from), to.saturating_sub(from));
+        };
+        head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
+    }
+
+    /// Puts a message that is about to be taken into a free slot; `None` if others must be worked on
+    /// first, which were returned.
+    fn copy_to_slot(&self, received: &Received, bytes: &[u8]) -> Result<Option<Held>> {
         let head = self.head();
         let len = bytes.len() as u64;
         if len > LEASE_PLACE {
             let message = format!("a message of {len} bytes cannot be leased: {LEASE_PLACE} are the most");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let Some(slot) = head.leases.take_free(&head.ring)? else {
+        let mut returned = 0;
+        let slot = head.leases.take_free(&head.ring, || returned += 1)?;
+        if returned != 0 {
+            head.returned.fetch_add(returned, Relaxed);
+        }
+        let Some(slot) = slot else {
+            if returned != 0 {
+                return Ok(None);
+            }
             let message = format!(
                 "{} messages are leased or dead, as many as can be: finish some, or collect the dead",
                 crate::raw::leases::LEASES
@@ -295,23 +323,25 @@ impl Core {
             return Err(Error::new(ErrorKind::NoSpace, message));
         };
         if let Err(error) = self.segment().write_behind(slot as u64 * LEASE_PLACE, bytes) {
-            head.leases.finish(slot);
+            head.leases.finish(slot, || {});
             return Err(error);
         }
-        Ok(head.leases.fill(slot, received.position, len))
+        Ok(Some(head.leases.fill(slot, received.position, len)))
     }
 
     pub(super) fn read_lease(&self, held: Held, bytes: &mut impl Sink) -> Result<()> {
-        let bytes = bytes.room(held.len.min(LEASE_PLACE) as usize);
-        self.segment().read_behind(held.slot as u64 * LEASE_PLACE, bytes)
+        self.segment().read_behind(held.slot as u64 * LEASE_PLACE, held.len.min(LEASE_PLACE) as usize, bytes)
     }
 
-    /// Gives the memory of a large leased message back, before its slot is free.
-    pub(super) fn discard_lease(&self, held: Held) {
+    /// A leased message is done; the memory of a large one is given back. False in a forked child.
+    pub(super) fn finish_lease(&self, held: Held) -> bool {
         const KEPT: u64 = 4096;
-        if held.len > KEPT {
-            self.segment().discard_behind(held.slot as u64 * LEASE_PLACE + KEPT, held.len - KEPT);
-        }
+        self.head().leases.finish(held.slot, || {
+            if held.len > KEPT {
+                let place = held.slot as u64 * LEASE_PLACE;
+                self.segment().discard_behind(place.saturating_add(KEPT), held.len - KEPT);
+            }
+        })
     }
 
     /// Whether a leased message may have been returned.
@@ -324,9 +354,11 @@ impl Core {
     #[cold]
     fn take_returned(&self) -> Result<Option<Held>, Fault> {
         let head = self.head();
+        let returned = head.returned.load(Acquire);
         loop {
             let Some(held) = head.leases.take_returned(&head.ring).map_err(Error::from)? else {
-                head.returned.store(0, Relaxed);
+                // Unless one was returned while we looked, to a slot that we had passed.
+                let _ = head.returned.compare_exchange(returned, 0, Relaxed, Relaxed);
                 return Ok(None);
             };
             let max = head.max_attempts.load(Relaxed);
@@ -351,21 +383,22 @@ impl Core {
             *failed = Some(corrupt());
             return false;
         };
-        let place = ELSEWHERE.saturating_add(begin);
-        if let Err(error) = self.segment().read_behind(place, bytes.room(len)) {
+        if let Err(error) = self.segment().read_behind(ELSEWHERE.saturating_add(begin), len, bytes) {
             *failed = Some(error);
             return false;
         }
-        // What consumers that died did not give back goes with it. The message is in `bytes` and taken
-        // with the next store; killed in between, it is lost with its receiver as any message is.
-        let from = self.head().ring.taken_elsewhere().min(begin);
-        self.segment().discard_behind(ELSEWHERE + from, (begin - from).saturating_add(len as u64));
         true
     }
 
     /// After a receive that found nothing: waits for something, or says why not.
     #[cold]
-    fn wait(&self, fault: ReceiveFault, deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
+    fn wait(
+        &self,
+        fault: ReceiveFault,
+        deadline: Deadline,
+        peers: Option<Side>,
+        late: &mut bool,
+    ) -> Result<(), Fault> {
         let head = self.head();
         match fault {
             ReceiveFault::Empty => {}
@@ -373,6 +406,11 @@ impl Core {
             ReceiveFault::Closed => return Err(Fault::Closed),
             ReceiveFault::Corrupt => return Err(corrupt().into()),
             ReceiveFault::Lock(fault) => return Err(Error::from(fault).into()),
+        }
+        if deadline.has_passed() {
+            // Who never waits must hear of the dead too. Once more, for what they left, and no oftener.
+            let found = self.look_for_dead(peers) || self.is_ready();
+            return if found && !std::mem::replace(late, true) { Ok(()) } else { Err(Fault::NotYet) };
         }
         let closed = fault == ReceiveFault::Closed;
         let idle = || self.look_for_dead(peers) || closed;
@@ -404,7 +442,8 @@ impl Core {
 
     /// Waits until a receive would not wait; false when the deadline passes first.
     pub(crate) fn wait_until_ready(&self, deadline: Deadline, peers: Option<Side>) -> bool {
-        self.is_ready() || self.wait(ReceiveFault::Empty, deadline, peers).is_ok() && self.is_ready()
+        let wait = || self.wait(ReceiveFault::Empty, deadline, peers, &mut false).is_ok();
+        self.is_ready() || wait() && self.is_ready()
     }
 
     /// Whether somebody else works on a message, which may come back.

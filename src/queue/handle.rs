@@ -284,8 +284,7 @@ impl<T: Message> Queue<T> {
         while let Some(held) = leases.take_dead()? {
             let mut bytes = Vec::new();
             let read = self.core.read_lease(held, &mut bytes);
-            self.core.discard_lease(held);
-            leases.finish(held.slot);
+            self.core.finish_lease(held);
             read?;
             dead.push(message::decode(&bytes)?);
         }

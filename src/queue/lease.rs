@@ -28,7 +28,7 @@ impl<'a, T: Message> Lease<'a, T> {
         match message::decode(bytes) {
             Ok(value) => Ok(Self { core, held, value, open: true, not_send: PhantomData }),
             Err(error) => {
-                core.head().leases.finish(held.slot);
+                core.finish_lease(held);
                 Err(error)
             }
         }
@@ -48,8 +48,7 @@ impl<T> Lease<'_, T> {
     #[doc(alias = "task_done")]
     pub fn done(mut self) -> Result<()> {
         self.open = false;
-        self.core.discard_lease(self.held);
-        if !self.core.head().leases.finish(self.held.slot) {
+        if !self.core.finish_lease(self.held) {
             return Err(Error::new(
                 ErrorKind::Gone,
                 "this lease belongs to the process that this one was forked from",

@@ -1,11 +1,16 @@
 //! Waking who waits for something to change, without knowing who that is.
 //!
-//! A sleeper adds a token to `sleepers`, reads `seq`, looks once more at what it waits for, and sleeps
+//! A sleeper reads `seq`, adds a token to `sleepers`, looks once more at what it waits for, and sleeps
 //! on `seq`. Whoever has changed something looks at `sleepers` after that; the barrier that both need
-//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker* takes tokens away and never the sleeper; a sleeper that was killed
-//! has left a token, which costs one empty wake-up and no more. (Were sleepers to lower the count, a
-//! killed one would make every later change pay a system call.) Sleeps are timed and each adds its
-//! token anew, so a waker that dies between its change and its call delays nobody for long.
+//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker*
+//! takes tokens away and never the sleeper. (Were sleepers to lower the count, a killed one would make
+//! every later change pay a system call.) Sleeps are timed and each adds its token anew, so a waker
+//! that dies between its change and its call delays nobody for long.
+//!
+//! So there are more tokens than sleepers: of those that were killed, and of those that slept for long.
+//! A waker that finds nobody asleep takes all of them. A sleeper whose token that was has read `seq`
+//! before it added the token, hence before the waker counts `seq` up once more: it does not fall asleep
+//! on it, or is woken.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering::*},
@@ -56,7 +61,10 @@ impl Bell {
         let taken = |sleepers: u32| (sleepers != 0).then(|| sleepers.saturating_sub(count));
         if self.sleepers.fetch_update(SeqCst, Relaxed, taken).is_ok() {
             self.seq.fetch_add(1, SeqCst);
-            futex::wake(&self.seq, count);
+            if futex::wake(&self.seq, count) == 0 && self.sleepers.swap(0, SeqCst) != 0 {
+                self.seq.fetch_add(1, SeqCst);
+                futex::wake(&self.seq, futex::ALL);
+            }
         }
     }
 
@@ -70,8 +78,9 @@ impl Bell {
     /// As [`Bell::announce`] for a sleep that is so short that it may be slept in vain: without the
     /// barrier.
     fn announce_briefly(&self) -> (&AtomicU32, u32) {
+        let seq = self.seq.load(SeqCst);
         self.sleepers.fetch_add(1, SeqCst);
-        (&self.seq, self.seq.load(SeqCst))
+        (&self.seq, seq)
     }
 
     /// Looks until `look` finds something, sleeping in between; `None` if the deadline passes first.

@@ -8,7 +8,7 @@
 //! | FREE | any | nothing | taken under the consumers' lock |
 //! | LEASED | held | somebody works on it | its holder: FREE (done), RETURNED (dropped) |
 //! | LEASED | nobody's, the ring has passed `position` | its worker died | whoever receives next takes it |
-//! | LEASED | nobody's, the ring has not | it died before it took the message | the slot is as good as free |
+//! | LEASED | nobody's, the ring has not | it died before it took the message | FREE: whoever takes the consumers' lock next, before anything else |
 //! | RETURNED | nobody's | dropped without being done | whoever receives next takes it |
 //! | DEAD | nobody's | delivered too often | kept until somebody collects it |
 
@@ -88,21 +88,25 @@ impl RawLeases {
         Ok(None)
     }
 
-    /// Takes a free slot, in which nothing stands yet. The caller holds the consumers' lock.
-    pub(crate) fn take_free(&self, ring: &RawRing) -> Result<Option<usize>, LockFault> {
+    /// Takes a free slot, in which nothing stands yet. The caller holds the consumers' lock. `returned`
+    /// hears of messages on the way that their workers did not finish: where receivers never wait,
+    /// nobody else looks for them.
+    pub(crate) fn take_free(
+        &self,
+        ring: &RawRing,
+        mut returned: impl FnMut(),
+    ) -> Result<Option<usize>, LockFault> {
         for (slot, lease) in self.leases.iter().enumerate() {
-            let void = || match lease.state.load(Relaxed) {
-                FREE => true,
-                LEASED => !ring.has_passed(Position(lease.position.load(Relaxed))),
-                _ => false,
-            };
-            if !void() || lease.owner.is_locked() {
+            let free = || lease.state.load(Relaxed) == FREE;
+            if !free() && !lease.owner.is_locked() && lease.is_returned(ring) {
+                returned();
+            }
+            if !free() || lease.owner.is_locked() {
                 continue;
             }
             match lease.owner.try_lock() {
-                Ok(_) if void() => {
+                Ok(_) if free() => {
                     lease.owner.set_returning(true);
-                    lease.state.store(FREE, Relaxed);
                     return Ok(Some(slot));
                 }
                 Ok(_) => _ = lease.owner.unlock(),
@@ -111,6 +115,18 @@ impl RawLeases {
             }
         }
         Ok(None)
+    }
+
+    /// Frees slots whose messages are in the ring still, after the death of a consumer. Left as they
+    /// are, they would count as leased when somebody else has taken the message. The caller holds the
+    /// consumers' lock.
+    pub(crate) fn void_untaken(&self, ring: &RawRing) {
+        for lease in &self.leases {
+            if lease.state.load(Relaxed) == LEASED && !ring.has_passed(Position(lease.position.load(Relaxed)))
+            {
+                lease.state.store(FREE, Release);
+            }
+        }
     }
 
     /// Says what the slot has, before the ring passes the message.
@@ -123,28 +139,30 @@ impl RawLeases {
         Held { slot, len, attempts: 1 }
     }
 
-    /// Its message is done.
-    pub(crate) fn finish(&self, slot: usize) -> bool {
-        self.end(slot, FREE)
+    /// Its message is done. `give_back` runs when that stands, and before somebody else has the slot: a
+    /// message whose bytes are gone must not come again.
+    pub(crate) fn finish(&self, slot: usize, give_back: impl FnOnce()) -> bool {
+        self.end(slot, FREE, give_back)
     }
 
     /// Its message is for somebody else.
     pub(crate) fn give_back(&self, slot: usize) -> bool {
-        self.end(slot, RETURNED)
+        self.end(slot, RETURNED, || {})
     }
 
     /// Its message was delivered too often.
     pub(crate) fn bury(&self, slot: usize) -> bool {
-        self.end(slot, DEAD)
+        self.end(slot, DEAD, || {})
     }
 
     /// False in a forked child, whose leases are its parent's.
-    fn end(&self, slot: usize, state: u32) -> bool {
+    fn end(&self, slot: usize, state: u32, before_release: impl FnOnce()) -> bool {
         let lease = &self.leases[slot];
         if !lease.owner.is_mine() {
             return false;
         }
         lease.state.store(state, Release);
+        before_release();
         lease.owner.set_returning(false);
         lease.owner.unlock()
     }

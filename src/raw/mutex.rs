@@ -81,6 +81,9 @@ pub(crate) enum LockFault {
     Detached,
 }
 
+/// How long a lock is held at the most that is held for an instant, on a busy machine.
+const INSTANT: Duration = Duration::from_millis(100);
+
 /// The first sleep, before which no barrier is executed: most owners release sooner, and the barrier
 /// interrupts them. One that does not see the announcement lets it be slept to its end.
 const NAP: Duration = Duration::from_micros(100);
@@ -132,6 +135,18 @@ impl RawMutex {
     #[inline]
     pub(crate) fn lock_deadline(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
         if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended(deadline) }
+    }
+
+    /// As [`RawMutex::lock_deadline`], for a lock that living threads hold for an instant only: it takes
+    /// a held one too when the deadline passes in that instant. One that a stopped process holds it does
+    /// not wait for.
+    #[inline]
+    pub(crate) fn lock_held_briefly(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
+        if self.lock_free_one() {
+            Ok(Acquired::Released)
+        } else {
+            self.lock_contended(deadline.or_after(INSTANT))
+        }
     }
 
     /// Takes the lock if it is free now.

@@ -8,7 +8,8 @@ use std::{io, os::fd::BorrowedFd};
 
 use super::{birth, name, table::Segment};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
+    raw::ring::Sink,
     sys::shm,
 };
 
@@ -23,7 +24,7 @@ impl Segment {
 
     fn behind(&self, offset: u64) -> u64 {
         let header = self.attachment().header();
-        (header.payload_offset + header.payload_len).next_multiple_of(PAGE) + offset
+        (header.payload_offset + header.payload_len).next_multiple_of(PAGE).saturating_add(offset)
     }
 
     fn os(&self, what: &str, error: io::Error) -> Error {
@@ -42,9 +43,18 @@ impl Segment {
         written.map_err(|error| self.os("write a large message to", error))
     }
 
-    /// Reads bytes from behind the payload.
-    pub(crate) fn read_behind(&self, at: u64, into: &mut [u8]) -> Result<()> {
-        let read = shm::read_exact(self.file(), self.behind(at), into);
+    /// Reads so many bytes from behind the payload. What was never written is an error, before memory
+    /// is taken for it: the length may be a scribbling peer's.
+    pub(crate) fn read_behind(&self, at: u64, len: usize, into: &mut impl Sink) -> Result<()> {
+        let start = self.behind(at);
+        if !shm::is_written(self.file(), start, len as u64) {
+            let message = format!(
+                "expected a large message of {len} bytes in {} and found none: another process has overwritten it",
+                name::label(self.name())
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
+        let read = shm::read_exact(self.file(), start, &mut into.room(len)[..len]);
         read.map_err(|error| self.os("read a large message of", error))
     }
 

@@ -32,6 +32,31 @@ pub(crate) trait Scene {
     /// last time ends them.
     const MARKERS: u32 = 1;
 
+    /// After how many instructions each a worker is killed, unless the environment says otherwise.
+    /// More than one only where there are many and few kinds of them.
+    fn stride(&self) -> u64 {
+        1
+    }
+
+    /// So many steps at the most, for a worker that hits its last marker late or never.
+    const STEPS: u64 = u64::MAX;
+
+    /// For workers with very many instructions: so many of them after each beginning and end of a system
+    /// call, and none of the others.
+    const AFTER_CALLS: Option<u64> = None;
+
+    /// Whether the steps begin where the worker sleeps, after its first marker.
+    const ASLEEP: bool = false;
+
+    /// By how many instructions two workers may differ.
+    const JITTER: u64 = JITTER;
+
+    /// A worker is about to be started.
+    fn before_start(&mut self) {}
+
+    /// The worker stands where the steps begin.
+    fn at_start(&mut self) {}
+
     /// The worker stands at a marker between the first and the last.
     fn at_marker(&mut self) {}
 
@@ -61,11 +86,12 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
     worker: fn(A),
     scene: &mut S,
 ) {
-    let (stride, start) = (stride(), Instant::now());
+    let (stride, start) = (stride(scene.stride()), Instant::now());
     let mut deaths = [0u64; 3];
     let mut latest = (0, Died::Before);
     let mut point = 0;
     loop {
+        scene.before_start();
         let process = commons::spawn(handles.clone(), worker).unwrap();
         let traced = match Traced::seize(process.id()) {
             Ok(traced) => traced,
@@ -75,6 +101,10 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
             }
         };
         traced.run_to_marker();
+        if S::ASLEEP {
+            traced.run_to_sleep();
+        }
+        scene.at_start();
         let (steps, ended) = step(&traced, point, scene);
         scene.before_death();
         process.kill().unwrap();
@@ -84,7 +114,7 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
         deaths[died as usize] += 1;
         assert!(point != 0 || died == Died::Before, "{name}: {died:?} after no instruction");
         assert!(
-            died >= latest.1 || point <= latest.0 + JITTER,
+            died >= latest.1 || point <= latest.0 + S::JITTER,
             "{name}: {:?} after {} instructions, and {died:?} after {point}",
             latest.1,
             latest.0
@@ -95,12 +125,12 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
         if scene.again() {
             continue;
         }
-        if ended {
-            assert_eq!(died, Died::After, "{name}: after the last instruction");
+        assert!(!ended || died == Died::After, "{name}: {died:?} after the last instruction");
+        if ended || point >= S::STEPS {
             let [before, inside, after] = deaths;
             let (killed, seconds) = (before + inside + after, start.elapsed().as_secs_f64());
             return println!(
-                "{name}: {steps} instructions, {killed} workers killed: {before} before, {inside} inside, {after} \
+                "{name}: {steps} steps, {killed} workers killed: {before} before, {inside} inside, {after} \
                  after; {seconds:.1} s"
             );
         }
@@ -111,8 +141,11 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
 /// Lets the worker run `point` instructions, or to its last marker; how many, and whether it is there.
 fn step<S: Scene>(traced: &Traced, point: u64, scene: &mut S) -> (u64, bool) {
     let mut markers = 0;
-    for steps in 0..point {
-        if traced.step() == Stop::Marker {
+    let calls = S::AFTER_CALLS.map_or(0, |after| point / after);
+    let instructions = S::AFTER_CALLS.map_or(point, |after| point % after);
+    for steps in 0..calls + instructions {
+        let stop = if steps < calls { traced.step_to_call() } else { traced.step() };
+        if stop == Stop::Marker {
             markers += 1;
             if markers == S::MARKERS {
                 return (steps, true);
@@ -138,7 +171,6 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// After how many instructions each: one, unless the environment says otherwise.
-fn stride() -> u64 {
-    env::var("COMMONS_STEP_STRIDE").map_or(1, |text| text.parse().unwrap())
+fn stride(default: u64) -> u64 {
+    env::var("COMMONS_STEP_STRIDE").map_or(default, |text| text.parse().unwrap())
 }

@@ -10,9 +10,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{fs, io, marker::PhantomData, ptr};
+use std::{fs, io, marker::PhantomData, ptr, thread, time::Instant};
 
 use libc::{SIGALRM, SIGTRAP, SIGUSR1, c_int, c_long, c_void, pid_t};
+
+use super::harness::LONG;
 
 /// What a worker may take from its start to its end; then its own alarm ends it.
 const PATIENCE_IN_SECONDS: u32 = 60;
@@ -27,7 +29,7 @@ pub(crate) struct Traced {
 /// Where a worker is after one instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// One instruction further.
+    /// One instruction or system call further.
     Stepped,
     /// At its next marker.
     Marker,
@@ -46,9 +48,43 @@ impl Traced {
         assert_eq!(self.stop(), SIGUSR1, "the signal that stopped worker {} is no marker", self.pid);
     }
 
+    /// Lets the stopped worker run until it sleeps on a word, and stops it there. Its next step returns
+    /// when it is woken, or its time is over.
+    pub(crate) fn run_to_sleep(&self) {
+        let end = Instant::now() + LONG;
+        self.request(libc::PTRACE_CONT, 0).unwrap();
+        loop {
+            if self.is_in_a_wait() {
+                self.request(libc::PTRACE_INTERRUPT, 0).unwrap();
+                assert_eq!(self.stop(), SIGTRAP, "what stopped worker {} is no interruption", self.pid);
+                if self.is_in_a_wait() {
+                    return;
+                }
+                self.request(libc::PTRACE_CONT, 0).unwrap();
+            }
+            assert!(Instant::now() < end, "worker {} does not fall asleep", self.pid);
+            thread::yield_now();
+        }
+    }
+
+    fn is_in_a_wait(&self) -> bool {
+        let call = fs::read_to_string(format!("/proc/{}/syscall", self.pid)).unwrap();
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        number == Some(libc::SYS_futex) || number == Some(libc::SYS_futex_waitv)
+    }
+
     /// Lets the stopped worker run one instruction.
     pub(crate) fn step(&self) -> Stop {
-        self.request(libc::PTRACE_SINGLESTEP, 0).unwrap();
+        self.resume(libc::PTRACE_SINGLESTEP)
+    }
+
+    /// Lets the stopped worker run to the next beginning or end of a system call.
+    pub(crate) fn step_to_call(&self) -> Stop {
+        self.resume(libc::PTRACE_SYSCALL)
+    }
+
+    fn resume(&self, request: libc::c_uint) -> Stop {
+        self.request(request, 0).unwrap();
         match self.stop() {
             SIGTRAP => Stop::Stepped,
             SIGUSR1 => Stop::Marker,
@@ -90,7 +126,7 @@ impl Marker {
         // SAFETY: sets a timer.
         unsafe { libc::alarm(PATIENCE_IN_SECONDS) };
         while fs::read_to_string("/proc/self/status").unwrap().contains("\nTracerPid:\t0\n") {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         // SAFETY: returns a number.
         let pid = unsafe { libc::getpid() };

@@ -5,7 +5,8 @@
 //! lock; look again, else unlock and retry; check the length
 //! header[head] = the same value                                 takes the line: the producer finds
 //!                                                               one later that it may write
-//! copy out; taken; head += need (Release); unlock; wake a producer
+//! copy out; taken; elsewhere_head; head += need (Release); give back what was elsewhere; unlock;
+//! wake a producer
 //! ```
 //!
 //! A consumer that dies before `head` moves has taken nothing; after it, the message.
@@ -30,7 +31,7 @@ use crate::{
 /// Why no message was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiveFault {
-    /// None waits.
+    /// None waits, or a stopped consumer holds the lock.
     Empty,
     /// None waits, and none will come.
     Closed,
@@ -51,18 +52,29 @@ pub(crate) struct Received {
 
 impl RawRing {
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
-    /// what is elsewhere, and may refuse.
+    /// what is elsewhere, and may refuse. `died` runs under the lock if its last owner died; `give_back`
+    /// is told from where to where elsewhere everything is taken.
     #[inline(always)]
     pub(crate) fn try_receive<S: Sink>(
         &self,
         area: &impl Area,
         bytes: &mut S,
+        deadline: Deadline,
+        died: impl FnOnce(),
+        give_back: impl Fn(u64, u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
-        if self.consumers.lock.lock().map_err(ReceiveFault::Lock)? == Acquired::OwnerDied {
-            self.repair_consumers(area);
+        match self.consumers.lock.lock_held_briefly(deadline) {
+            Ok(Acquired::Released) => {}
+            Ok(Acquired::OwnerDied) => {
+                self.repair_consumers(area);
+                give_back(0, self.rest.elsewhere_head.load(Relaxed));
+                died();
+            }
+            Err(LockFault::TimedOut) => return Err(ReceiveFault::Empty),
+            Err(fault) => return Err(ReceiveFault::Lock(fault)),
         }
-        let taken = self.take_first(area, bytes, keep);
+        let taken = self.take_first(area, bytes, give_back, keep);
         self.consumers.lock.unlock();
         if taken == Ok(true) {
             self.consumers.room.ring(1);
@@ -131,6 +143,7 @@ impl RawRing {
         &self,
         area: &impl Area,
         bytes: &mut S,
+        give_back: impl Fn(u64, u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let head = Position(self.consumers.head.load(Relaxed));
@@ -154,7 +167,7 @@ impl RawRing {
                 return Ok(true);
             }
         }
-        self.take_any(area, bytes, keep)
+        self.take_any(area, bytes, give_back, keep)
     }
 
     /// As `take_first`, in whatever ring and however long.
@@ -163,6 +176,7 @@ impl RawRing {
         &self,
         area: &impl Area,
         bytes: &mut S,
+        give_back: impl Fn(u64, u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let mut head = Position(self.consumers.head.load(Relaxed));
@@ -194,9 +208,15 @@ impl RawRing {
                     let kept = keep(&Received { position: head, elsewhere }, bytes);
                     if kept {
                         self.taken().store(index.wrapping_add(1), Relaxed);
+                        let elsewhere = elsewhere.map(|(begin, len)| (begin, begin.saturating_add(len)));
+                        if let Some((_, end)) = elsewhere {
+                            // Who waits for that room may go a moment early: what is there is not written
+                            // over.
+                            self.rest.elsewhere_head.store(end, Release);
+                        }
                         self.consumers.head.store(after.0, Release);
-                        if let Some((begin, len)) = elsewhere {
-                            self.rest.elsewhere_head.store(begin.saturating_add(len), Release);
+                        if let Some((begin, end)) = elsewhere {
+                            give_back(begin, end);
                         }
                     }
                     return Ok(kept);
@@ -206,18 +226,19 @@ impl RawRing {
         Err(ReceiveFault::Corrupt)
     }
 
-    /// After the death of a consumer: `taken` may be one too high, if `head` was still to follow.
+    /// After the death of a consumer: `taken` and `elsewhere_head` may be one too high, if `head` was
+    /// still to follow.
     #[cold]
     fn repair_consumers(&self, area: &impl Area) {
         let head = Position(self.consumers.head.load(Relaxed));
-        if let Some(Header::Message { index, .. }) = self.peek(area, head) {
+        if let Some(Header::Message { index, kind, .. }) = self.peek(area, head) {
             self.taken().store(index, Relaxed);
+            if kind == Kind::Elsewhere {
+                let words = area.words(head.ring());
+                let (begin, _) = elsewhere(words, head.word() & (words.len() as u64 - 1));
+                self.rest.elsewhere_head.store(begin, Relaxed);
+            }
         }
-    }
-
-    /// Up to where messages that are not in the rings were taken, and given back.
-    pub(crate) fn taken_elsewhere(&self) -> u64 {
-        self.rest.elsewhere_head.load(Acquire)
     }
 
     /// Whether the message that stood at `position` was taken.

@@ -31,7 +31,7 @@ use crate::{
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendFault {
-    /// As many messages or bytes wait as may.
+    /// As many messages or bytes wait as may, or a stopped producer holds the lock.
     Full,
     /// Nothing more can be sent.
     Closed,
@@ -50,8 +50,14 @@ pub(crate) enum SendFault {
 impl RawRing {
     /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
     #[inline(always)]
-    pub(crate) fn try_send(&self, area: &impl Area, made: u32, bytes: &impl Source) -> Result<(), SendFault> {
-        self.locked(area, || self.send_locked(area, made, bytes, Kind::Here))
+    pub(crate) fn try_send(
+        &self,
+        area: &impl Area,
+        made: u32,
+        bytes: &impl Source,
+        deadline: Deadline,
+    ) -> Result<(), SendFault> {
+        self.locked(area, deadline, || self.send_locked(area, made, bytes, Kind::Here))
     }
 
     /// Sends a message that is too large for the rings: `write` puts it elsewhere, from the given
@@ -63,9 +69,10 @@ impl RawRing {
         made: u32,
         len: u64,
         most: u64,
+        deadline: Deadline,
         write: impl FnOnce(u64) -> bool,
     ) -> Result<(), SendFault> {
-        self.locked(area, || {
+        self.locked(area, deadline, || {
             let begin = self.rest.elsewhere_tail.load(Relaxed);
             let waiting = begin.saturating_sub(self.rest.elsewhere_head.load(Acquire));
             if waiting != 0 && waiting.saturating_add(len) > most {
@@ -86,10 +93,14 @@ impl RawRing {
     fn locked(
         &self,
         area: &impl Area,
+        deadline: Deadline,
         send: impl FnOnce() -> Result<(), SendFault>,
     ) -> Result<(), SendFault> {
-        if self.producers.lock.lock().map_err(SendFault::Lock)? == Acquired::OwnerDied {
-            self.repair_producers(area);
+        match self.producers.lock.lock_held_briefly(deadline) {
+            Ok(Acquired::Released) => {}
+            Ok(Acquired::OwnerDied) => self.repair_producers(area),
+            Err(LockFault::TimedOut) => return Err(SendFault::Full),
+            Err(fault) => return Err(SendFault::Lock(fault)),
         }
         let sent = send();
         self.producers.lock.unlock();
@@ -231,14 +242,21 @@ impl RawRing {
         if len > LONGEST || !fits(area.rings() - 1) {
             return Err(SendFault::TooLarge);
         }
-        let empty = self.consumers.head.load(Acquire) == tail.0;
-        if tail.ring() != 0 && empty && fits(0) {
-            return Ok(self.enter(area, tail, 0));
+        let head = self.consumers.head.load(Acquire);
+        if tail.ring() != 0 && head == tail.0 && fits(0) && self.consumers.lock.try_lock().is_ok() {
+            // Consumers are taken along. Left at the way back, they would lose it when the ring in which
+            // it stands is entered anew. Nothing waits, so a consumer that died left nothing to repair.
+            let first = self.enter(area, tail, 0);
+            self.consumers.head.store(first.0, Release);
+            self.consumers.lock.unlock();
+            return Ok(first);
         }
         if self.has_room(ring_units(tail.ring()), tail, need) {
             return Ok(tail);
         }
-        let Some(ring) = (tail.ring() + 1..area.rings()).find(|&ring| fits(ring)) else {
+        // Where consumers still are, after the death of one who wanted to take them along, it is not empty.
+        let free = |&ring: &usize| fits(ring) && ring != Position(head).ring();
+        let Some(ring) = (tail.ring() + 1..area.rings()).find(free) else {
             return Err(SendFault::Full);
         };
         if made & 1 << ring == 0 {

@@ -128,6 +128,12 @@ pub(crate) fn punch(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fallocate(file, flags, at, len))?)
 }
 
+/// Whether the file has data from `at` on, so many bytes without a hole.
+pub(crate) fn is_written(file: BorrowedFd<'_>, at: u64, len: u64) -> bool {
+    let hole = |at| rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(at));
+    len == 0 || hole(at).is_ok_and(|hole| hole >= at.saturating_add(len))
+}
+
 /// What posix_fallocate(3) does where the file system has no `fallocate`.
 fn write_zeros(file: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
     static ZEROS: [u8; 65536] = [0; 65536];

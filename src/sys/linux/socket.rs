@@ -8,7 +8,7 @@ use std::{io, os::fd::AsFd};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    io::retry_on_intr,
+    io::Errno,
     net::sockopt::socket_peercred,
     time::Timespec,
 };
@@ -22,8 +22,11 @@ pub(crate) fn wait_readable(socket: impl AsFd, deadline: Deadline) -> io::Result
         let timeout =
             left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
         let mut fds = [PollFd::new(&socket, PollFlags::IN)];
-        if retry_on_intr(|| poll(&mut fds, timeout.as_ref()))? != 0 {
-            return Ok(true);
+        match poll(&mut fds, timeout.as_ref()) {
+            // Of the time that was left, less is left now.
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error.into()),
         }
         if deadline.has_passed() {
             return Ok(false);

@@ -1,0 +1,403 @@
+//! The ends of queues, channels and pipes: closed, dead and stopped sides, messages of no size, of a
+//! great size and of another type, timeouts of no time and of all time.
+
+mod common;
+
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{
+    chance::{Chance, seed},
+    unique,
+    workers::{LONG, bounded, kill},
+};
+use commons::{
+    Array, Connection, ErrorKind, Process, Queue, Receiver, RecvError, RecvTimeoutError, Select, SendError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, Value,
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+commons::init_in_tests!();
+
+/// At once, or when the death of a side was found out; on a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Does it in bounded time.
+#[track_caller]
+fn soon<R>(what: &str, act: impl FnOnce() -> R) -> R {
+    let start = Instant::now();
+    let answer = act();
+    assert!(start.elapsed() < SOON, "{what} took {:?}", start.elapsed());
+    answer
+}
+
+#[test]
+fn a_closed_queue_gives_what_is_left_and_takes_nothing() {
+    let _guard = bounded("a closed queue");
+    let queue = Queue::<u32>::bounded(10).unwrap();
+    (0..6).for_each(|n| queue.send(&n).unwrap());
+    queue.close();
+    assert!(queue.is_closed());
+    assert!(matches!(queue.send(&9), Err(SendError::Closed)));
+    assert!(matches!(queue.try_send(&9), Err(TrySendError::Closed)));
+    assert!(matches!(queue.send_timeout(&9, LONG), Err(SendTimeoutError::Closed)));
+    assert!(matches!(queue.send_bytes(&[9]), Err(SendError::Closed)));
+    assert_eq!(queue.recv().unwrap(), 0);
+    assert_eq!(queue.try_recv().unwrap(), 1);
+    assert_eq!(queue.recv_timeout(Duration::ZERO).unwrap(), 2);
+    let lease = queue.lease().unwrap();
+    assert_eq!((*lease, queue.recv_bytes(&mut [0; 8]).unwrap()), (3, 1));
+    // The one that is leased may come back.
+    drop(lease);
+    assert_eq!(queue.recv().unwrap(), 3);
+    assert_eq!(*queue.lease().unwrap(), 5);
+    queue.recv().unwrap();
+    assert!(matches!(queue.recv(), Err(RecvError::Closed)));
+    assert!(matches!(queue.try_recv(), Err(TryRecvError::Closed)));
+    assert!(matches!(queue.recv_timeout(LONG), Err(RecvTimeoutError::Closed)));
+    assert!(matches!(queue.lease().map(drop), Err(RecvError::Closed)));
+    assert!(matches!(queue.recv_bytes(&mut []), Err(RecvError::Closed)));
+    assert_eq!(queue.iter().count(), 0);
+}
+
+#[test]
+fn closing_ends_every_wait() {
+    let _guard = bounded("closing");
+    let (empty, full) = (Queue::<u32>::bounded(1).unwrap(), Queue::<u32>::bounded(1).unwrap());
+    full.send(&1).unwrap();
+    thread::scope(|scope| {
+        let receivers = [(); 3].map(|()| scope.spawn(|| empty.recv()));
+        let senders = [(); 3].map(|()| scope.spawn(|| full.send(&2)));
+        empty.close();
+        full.close();
+        for receiver in receivers {
+            assert!(matches!(receiver.join().unwrap(), Err(RecvError::Closed)));
+        }
+        for sender in senders {
+            assert!(matches!(sender.join().unwrap(), Err(SendError::Closed)));
+        }
+    });
+}
+
+fn sleep_for_ever() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// A channel whose only sender has sent three messages and was killed.
+fn channel_of_the_dead() -> Receiver<u32> {
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let process = commons::spawn(sender, |sender: Sender<u32>| -> () {
+        (0..3).for_each(|n| sender.send(&n).unwrap());
+        sleep_for_ever()
+    });
+    let process = process.unwrap();
+    common::eventually("three messages wait", || receiver.len() == 3);
+    kill(&process);
+    receiver
+}
+
+#[test]
+fn the_dead_leave_what_they_sent() {
+    let _guard = bounded("dead senders");
+    let receiver = channel_of_the_dead();
+    assert_eq!(receiver.recv().unwrap(), 0);
+    assert_eq!(receiver.try_recv().unwrap(), 1);
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), 2);
+    assert!(matches!(soon("recv", || receiver.recv()), Err(RecvError::Disconnected)));
+    // Who never waits hears of it too.
+    let receiver = channel_of_the_dead();
+    (0..3).for_each(|n| assert_eq!(receiver.try_recv().unwrap(), n));
+    assert!(matches!(soon("try_recv", || receiver.try_recv()), Err(TryRecvError::Disconnected)));
+    let receiver = channel_of_the_dead();
+    assert_eq!(receiver.iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(soon("select", || Select::new().on(&receiver).wait()).unwrap(), [0]);
+}
+
+#[test]
+fn a_sender_to_the_dead_is_told() {
+    let _guard = bounded("dead receivers");
+    let dead = || {
+        let (sender, receiver) = commons::channel::<u32>(2).unwrap();
+        let process = commons::spawn(receiver, |receiver: Receiver<u32>| -> () {
+            receiver.recv().unwrap();
+            sleep_for_ever()
+        });
+        sender.send(&0).unwrap();
+        common::eventually("it is received", || sender.is_empty());
+        kill(&process.unwrap());
+        sender
+    };
+    let sender = dead();
+    let sent = soon("send", || (1..).map(|n| sender.send(&n)).find(Result::is_err));
+    assert!(matches!(sent, Some(Err(SendError::Disconnected))));
+    let sender = dead();
+    let sent = soon("try_send", || (1..).map(|n| sender.try_send(&n)).find(Result::is_err));
+    assert!(matches!(sent, Some(Err(TrySendError::Disconnected))));
+    let sender = dead();
+    let sent = soon("send_timeout", || (1..).map(|n| sender.send_timeout(&n, LONG)).find(Result::is_err));
+    assert!(matches!(sent, Some(Err(SendTimeoutError::Disconnected))));
+}
+
+#[test]
+fn a_pipe_of_which_one_end_died_is_ready_and_gives_what_is_left() {
+    let _guard = bounded("a dead end of a pipe");
+    let (near, far) = commons::pipe::<u32, u32>().unwrap();
+    let process = commons::spawn(far, |far: Connection<u32, u32>| -> () {
+        far.send(&far.recv().unwrap()).unwrap();
+        far.send(&8).unwrap();
+        sleep_for_ever()
+    });
+    near.send(&7).unwrap();
+    assert_eq!(near.recv().unwrap(), 7);
+    assert!(near.poll_timeout(LONG));
+    assert!(near.poll());
+    kill(&process.unwrap());
+    assert_eq!(near.recv_timeout(Duration::ZERO).unwrap(), 8);
+    assert!(soon("poll_timeout", || near.poll_timeout(LONG)));
+    assert!(matches!(near.recv(), Err(RecvError::Disconnected)));
+    assert!(matches!(near.try_recv(), Err(TryRecvError::Disconnected)));
+}
+
+#[test]
+fn what_is_no_message_of_the_type_is_an_error_and_the_next_one_comes() {
+    let _guard = bounded("another type");
+    let queue = Queue::<(u32, String)>::bounded(10).unwrap();
+    let good = (7, "seven".to_owned());
+    let bad: [&[u8]; 5] = [&[], &[7], &[7, 200, 1], &[7, 1, 0xff], &[7, 1, b'x', 0]];
+    for bytes in bad {
+        for by in 0..3 {
+            queue.send_bytes(bytes).unwrap();
+            queue.send(&good).unwrap();
+            let error = match by {
+                0 => queue.recv().unwrap_err().into(),
+                1 => queue.try_recv().unwrap_err().into(),
+                _ => commons::Error::from(queue.lease().map(drop).unwrap_err()),
+            };
+            assert_eq!(error.kind(), ErrorKind::Decode, "{bytes:?}: {error}");
+            common::workers::has(&error, &[&format!("{} bytes", bytes.len()), "String"]);
+            assert_eq!(queue.recv().unwrap(), good);
+        }
+    }
+    queue.send_bytes(&[7, 1, b'x', 0]).unwrap();
+    common::workers::has(queue.recv().unwrap_err(), &["1 bytes are left over"]);
+    soon("join", || queue.join_timeout(LONG)).unwrap();
+    let name = unique("type");
+    let _queue = Queue::<u32>::create(&name, 10).unwrap();
+    assert_eq!(Queue::<i32>::open(&name).unwrap_err().kind(), ErrorKind::Mismatch);
+    assert_eq!(Array::<u32>::open(&name).unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn no_room_and_too_much_room_are_refused() {
+    for messages in [0, 1 << 31, usize::MAX] {
+        assert_eq!(Queue::<u8>::bounded(messages).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(commons::channel::<u8>(messages).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let name = unique("room");
+        assert_eq!(Queue::<u8>::create(&name, messages).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(Queue::<u8>::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let queue = Queue::<u8>::bounded((1 << 31) - 1).unwrap();
+    queue.send(&1).unwrap();
+    assert_eq!(queue.recv().unwrap(), 1);
+    let tiny = Queue::<Vec<u8>>::options().bytes(0).bounded(2).unwrap();
+    tiny.send(&vec![3; 1 << 20]).unwrap();
+    assert_eq!(tiny.recv().unwrap(), vec![3; 1 << 20]);
+}
+
+#[test]
+fn no_time_and_all_time_are_timeouts() {
+    let _guard = bounded("timeouts");
+    let queue = Queue::<u32>::bounded(1).unwrap();
+    let (near, far) = commons::pipe::<u32, u32>().unwrap();
+    for _ in 0..20 {
+        let late = Duration::ZERO;
+        assert!(matches!(soon("recv", || queue.recv_timeout(late)), Err(RecvTimeoutError::TimedOut)));
+        assert!(matches!(
+            soon("lease", || queue.lease_timeout(late).map(drop)),
+            Err(RecvTimeoutError::TimedOut)
+        ));
+        assert!(matches!(soon("pipe", || near.recv_timeout(late)), Err(RecvTimeoutError::TimedOut)));
+        assert!(!soon("poll", || near.poll_timeout(late)));
+        let select = soon("select", || Select::new().on(&queue).on(&near).wait_timeout(late));
+        assert_eq!(select.unwrap_err().kind(), ErrorKind::TimedOut);
+        queue.send_timeout(&1, late).unwrap();
+        assert!(matches!(soon("send", || queue.send_timeout(&2, late)), Err(SendTimeoutError::TimedOut)));
+        assert_eq!(soon("join", || queue.join_timeout(late)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(queue.recv_timeout(late).unwrap(), 1);
+        soon("join", || queue.join_timeout(late)).unwrap();
+    }
+    for time in [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_secs(1 << 40)] {
+        queue.send_timeout(&1, time).unwrap();
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| queue.send_timeout(&2, time));
+            assert_eq!(queue.recv_timeout(time).unwrap(), 1);
+            sender.join().unwrap().unwrap();
+            assert_eq!(queue.recv_timeout(time).unwrap(), 2);
+            let receiver = scope.spawn(|| near.recv_timeout(time));
+            let waits = scope.spawn(|| Select::new().on(&queue).wait_timeout(time));
+            far.send_timeout(&3, time).unwrap();
+            assert_eq!(receiver.join().unwrap().unwrap(), 3);
+            queue.send(&4).unwrap();
+            assert_eq!(waits.join().unwrap().unwrap(), [0]);
+            assert_eq!(*queue.lease_timeout(time).unwrap(), 4);
+            queue.recv().unwrap();
+            queue.join_timeout(time).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_buffer_that_is_too_small_loses_nothing() {
+    let queue = Queue::<()>::bounded(10).unwrap();
+    let (near, far) = commons::pipe::<u8, u8>().unwrap();
+    for len in [1, 8, 9, 5000, 100_000] {
+        let message: Vec<u8> = (0..len).map(|at: usize| at as u8).collect();
+        for room in [0, len / 2, len - 1] {
+            (0..3).for_each(|_| queue.send_bytes(&message).unwrap());
+            near.send_bytes(&message).unwrap();
+            let mut buffer = vec![0; room];
+            assert_eq!(queue.recv_bytes(&mut buffer).unwrap_err().into_message().unwrap(), message);
+            assert_eq!(queue.try_recv_bytes(&mut buffer).unwrap_err().into_message().unwrap(), message);
+            let late = queue.recv_bytes_timeout(&mut buffer, LONG).unwrap_err();
+            common::workers::has(&late, &["longer than the buffer"]);
+            assert_eq!(late.into_message().unwrap(), message);
+            assert_eq!(far.recv_bytes(&mut buffer).unwrap_err().into_message().unwrap(), message);
+            near.send(&5).unwrap();
+            assert_eq!(far.recv().unwrap(), 5);
+        }
+    }
+}
+
+#[test]
+fn a_process_answers_large_and_ten_thousand_small_messages() {
+    let _guard = bounded("large and many messages");
+    let (near, far) = commons::pipe::<Vec<u8>, Vec<u8>>().unwrap();
+    let echo = commons::spawn(far, |far: Connection<Vec<u8>, Vec<u8>>| {
+        while let Ok(message) = far.recv() {
+            far.send(&message).unwrap();
+        }
+    });
+    for len in [16 << 20, 0, (64 << 10) - 16, 64 << 10, 3 << 20] {
+        let message: Vec<u8> = (0..len).map(|at: u32| (at / 7) as u8).collect();
+        near.send(&message).unwrap();
+        assert!(near.recv().unwrap() == message, "{len} bytes");
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| (0..10_000u32).for_each(|n| near.send(&n.to_le_bytes().to_vec()).unwrap()));
+        (0..10_000u32).for_each(|n| assert_eq!(near.recv().unwrap(), n.to_le_bytes()));
+    });
+    drop(near);
+    echo.unwrap().join().unwrap();
+}
+
+type Handles = (Value<u64>, Array<u32>, Queue<u8>, Sender<u16>, Connection<u8, u8>);
+
+#[test]
+fn handles_of_every_kind_arrive_after_their_sender_dropped_them() {
+    let _guard = bounded("handles in messages");
+    let queue = Queue::<Handles>::bounded(10).unwrap();
+    let (tell, told) = commons::channel::<Receiver<u16>>(10).unwrap();
+    let sender =
+        commons::spawn((queue.clone(), tell), |(queue, tell): (Queue<Handles>, Sender<Receiver<u16>>)| {
+            for n in 0..8 {
+                let inner = Queue::bounded(4).unwrap();
+                inner.send(&n).unwrap();
+                let (sender, receiver) = commons::channel(4).unwrap();
+                let (near, far) = commons::pipe().unwrap();
+                near.send(&n).unwrap();
+                let array = Array::from_slice(&[n.into(); 3]).unwrap();
+                queue.send(&(Value::new(n.into()).unwrap(), array, inner, sender, far)).unwrap();
+                tell.send(&receiver).unwrap();
+            }
+        });
+    for n in 0..8u8 {
+        let (value, array, inner, sender, far) = queue.recv_timeout(LONG).unwrap();
+        let receiver = told.recv_timeout(LONG).unwrap();
+        assert_eq!((value.get(), array.to_vec()), (n.into(), vec![n.into(); 3]));
+        assert_eq!((inner.recv().unwrap(), far.recv().unwrap()), (n, n));
+        assert!(matches!(far.recv(), Err(RecvError::Disconnected)), "the near end is gone");
+        sender.send(&n.into()).unwrap();
+        drop(sender);
+        assert_eq!(receiver.recv().unwrap(), u16::from(n));
+        assert!(matches!(receiver.recv(), Err(RecvError::Disconnected)));
+    }
+    common::workers::join(sender);
+}
+
+/// A queue leaves its smallest ring when that is full and goes back when nothing waits. Here it enters
+/// the next ring while the way back from there is not gone yet.
+#[test]
+fn a_queue_that_grows_again_and_again_loses_nothing() {
+    let _guard = bounded("growing again");
+    let queue = Queue::<Vec<u8>>::options().bytes(4 << 20).unbounded().unwrap();
+    let mut chance = Chance::new(seed("a_queue_that_grows"));
+    let (mut sent, mut got) = (0u32, 0u32);
+    for _ in 0..300 {
+        for _ in 0..1 + chance.below(6) {
+            let len = [100, 8000, 30_000, 60_000][chance.below(4)];
+            let mut message = vec![sent as u8; len];
+            message[..4].copy_from_slice(&sent.to_le_bytes());
+            match queue.send_timeout(&message, Duration::ZERO) {
+                Ok(()) => sent += 1,
+                Err(error) => assert!(queue.len() > 10, "no room although {} wait: {error}", queue.len()),
+            }
+        }
+        let left = if chance.one_in(3) { 0 } else { chance.below(8) };
+        while queue.len() > left {
+            let message = queue.recv_timeout(SOON).expect("a message that was sent");
+            assert_eq!(message[..4], got.to_le_bytes(), "in order");
+            assert!(message[4..].iter().all(|&byte| byte == got as u8));
+            got += 1;
+        }
+    }
+    println!("{sent} messages");
+}
+
+fn send_signal(process: &Process<()>, signal: Signal) {
+    kill_process(Pid::from_raw(process.id() as i32).unwrap(), signal).unwrap();
+}
+
+/// Stopped is not dead: whoever is stopped with a lock keeps it, and others do not wait for it longer
+/// than they said.
+#[test]
+fn who_does_not_want_to_wait_does_not_wait_for_the_stopped() {
+    const STOPS: usize = 20;
+    let _guard = bounded("stopped processes");
+    let queue = Queue::<u32>::bounded(8).unwrap();
+    let work: fn(Queue<u32>) = |queue| {
+        for n in 0.. {
+            let _ = queue.try_send(&n);
+            let _ = queue.try_recv();
+        }
+    };
+    let process = commons::spawn(queue.clone(), work).unwrap();
+    let mut chance = Chance::new(seed("stopped processes"));
+    let (mut slow, start) = (0, Instant::now());
+    for _ in 0..STOPS {
+        common::eventually("it works", || queue.try_recv().is_ok());
+        thread::sleep(Duration::from_micros(chance.below(2000) as u64));
+        send_signal(&process, Signal::STOP);
+        let (done, finished) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let began = Instant::now();
+                let _ = queue.try_send(&0);
+                let _ = queue.send_timeout(&0, Duration::ZERO);
+                let _ = queue.try_recv();
+                let _ = queue.recv_timeout(Duration::from_millis(1));
+                let _ = queue.try_lease().map(|lease| lease.done());
+                done.send(began.elapsed()).unwrap();
+            });
+            let took = finished.recv_timeout(SOON);
+            send_signal(&process, Signal::CONT);
+            slow += usize::from(took.expect("none of them waits") > Duration::from_millis(90));
+        });
+    }
+    kill(&process);
+    println!("stopped {STOPS} times, {slow} times with a lock, in {:.1?}", start.elapsed());
+}
