@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use serde::{Deserialize, Serialize};
+
 /// A [`std::result::Result`] whose error is [`struct@Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -9,6 +11,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// `Display` **and** `Debug` print the same sentence: what was expected, what was found, what to
 /// do. A `main` that returns [`Result`] therefore ends in a sentence and not in a dump.
+///
+/// It can be sent, so a function that runs in another process may return a [`Result`] too. Of what
+/// the operating system said, the code arrives.
 ///
 /// # Examples
 /// ```
@@ -18,17 +23,36 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
 /// assert!(error.to_string().contains("nobody-made-this"));
 /// ```
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Error(Box<Inner>);
 
+#[derive(Serialize, Deserialize)]
 struct Inner {
     kind: ErrorKind,
     message: String,
+    #[serde(with = "code")]
     source: Option<io::Error>,
+}
+
+/// An error of the operating system as its code.
+mod code {
+    use std::io;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(source: &Option<io::Error>, to: S) -> Result<S::Ok, S::Error> {
+        source.as_ref().and_then(io::Error::raw_os_error).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<io::Error>, D::Error> {
+        Ok(Option::<i32>::deserialize(from)?.map(io::Error::from_raw_os_error))
+    }
 }
 
 /// The classes of [`struct@Error`] that a program may want to tell apart.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// No object of that name exists.
     NotFound,

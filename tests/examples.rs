@@ -2,6 +2,12 @@
 
 mod common;
 
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::Child,
+};
+
 use common::examples::{example, output, text};
 
 /// What `shared_counter` prints for so many tasks.
@@ -33,4 +39,65 @@ fn a_shared_counter_adds_up() {
         // A thousand million additions, twice.
         prints(&[], &counts(10_000));
     }
+}
+
+#[test]
+fn a_ball_comes_back() {
+    let output = output(example("pingpong").arg("500"));
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(said.starts_with("500 round trips, the ball came back as 500\n"), "{said}");
+    assert!(!common::examples::output(example("pingpong").arg("none")).status.success());
+}
+
+#[test]
+fn a_pipeline_counts_every_word_of_every_text() {
+    let directory = std::env::temp_dir().join(format!("pipeline-{}", std::process::id()));
+    fs::create_dir_all(directory.join("below")).unwrap();
+    for file in 0..200 {
+        let place = if file % 2 == 0 { directory.clone() } else { directory.join("below") };
+        fs::write(place.join(format!("{file}.txt")), format!("The number-{file}; the END.")).unwrap();
+    }
+    fs::write(directory.join("no text"), [0xff, 0xfe]).unwrap();
+    let output = output(example("pipeline").arg(&directory).args(["--top", "3"]));
+    fs::remove_dir_all(&directory).unwrap();
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(
+        lines,
+        ["      400 the", "      200 end", "      200 number", "texts=200 sent=200 words=1000 different=203"]
+    );
+}
+
+#[test]
+fn two_terminals_chat() {
+    let name = format!("chat-{}", std::process::id());
+    let start = || {
+        let mut chat = example("chat");
+        chat.arg(&name).stdin(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut one = start();
+    let mut complaints = BufReader::new(one.stderr.take().unwrap());
+    let mut line = |until: &str| {
+        let mut line = String::new();
+        while !line.contains(until) {
+            line.clear();
+            assert!(complaints.read_line(&mut line).unwrap() > 0, "{until} was never said");
+        }
+    };
+    line("Waiting");
+    let mut two = start();
+    line("Connected");
+    let hear = |from: &mut Child| {
+        let mut line = String::new();
+        BufReader::with_capacity(1, from.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        line
+    };
+    writeln!(one.stdin.as_mut().unwrap(), "hello").unwrap();
+    assert_eq!(hear(&mut two), "> hello\n");
+    writeln!(two.stdin.as_mut().unwrap(), "good day").unwrap();
+    assert_eq!(hear(&mut one), "> good day\n");
+    drop(two.stdin.take());
+    assert!(two.wait().unwrap().success());
+    line("has gone");
+    assert!(one.wait().unwrap().success());
 }

@@ -77,7 +77,7 @@ const PROBE: u32 = 64;
 impl<'a> Looks<'a> {
     pub(crate) fn new(pace: &'a Pace) -> Self {
         let vain = pace.vain.load(Relaxed);
-        let crowded = vain >= CROWDED && vain % PROBE != 0;
+        let crowded = vain >= CROWDED && !vain.is_multiple_of(PROBE);
         Self { pace, look: if crowded { YIELDING } else { 0 } }
     }
 
@@ -85,13 +85,14 @@ impl<'a> Looks<'a> {
     #[inline]
     pub(crate) fn again(&mut self) -> bool {
         self.look += 1;
-        match self.look {
-            ..=SLOWER => std::hint::spin_loop(),
-            ..=YIELDING => backoff::pause(4),
-            ..=LAST => std::thread::yield_now(),
-            _ => return false,
+        if self.look <= SLOWER {
+            std::hint::spin_loop();
+        } else if self.look <= YIELDING {
+            backoff::pause(4);
+        } else if self.look <= LAST {
+            std::thread::yield_now();
         }
-        true
+        self.look <= LAST
     }
 }
 

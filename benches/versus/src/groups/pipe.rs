@@ -72,10 +72,13 @@ fn ours() -> Made {
     spaced_by(Duration::ZERO)
 }
 
+type End = Connection<u64, u64>;
+type Ends = Job<(End, Duration), End>;
+
 fn spaced_by(gap: Duration) -> Made {
     let (near, far) = commons::pipe::<u64, u64>().map_err(|error| error.to_string())?;
     let jobs = pair((near, gap), far);
-    let crew = Crew::processes(jobs, |(post, job): (Post, Job<(Connection<u64, u64>, Duration), _>)| {
+    let crew = Crew::processes(jobs, |(post, job): (Post, Ends)| {
         post.attend(|count| match &job {
             Job::Ask((end, gap)) => {
                 for n in 0..count {
@@ -85,7 +88,6 @@ fn spaced_by(gap: Duration) -> Made {
                 }
             }
             Job::Answer(end) => {
-                let end: &Connection<u64, u64> = end;
                 for _ in 0..count {
                     let n = end.recv().expect("the other end is there");
                     end.send(&(n + 1)).expect("the other end is there");

@@ -44,8 +44,10 @@ pub(crate) fn mutex() -> Made {
 pub(crate) fn round_trip() -> Made {
     let mapping = Mapping::create(4096)?;
     for place in PLACES {
-        // SAFETY: inside the mapping: zeroed, aligned memory, room enough.
-        unsafe { Event::new(mapping.start().add(place), true) }.map_err(|error| error.to_string())?;
+        // SAFETY: inside the mapping.
+        let place = unsafe { mapping.start().add(place) };
+        // SAFETY: zeroed, aligned memory, room enough.
+        unsafe { Event::new(place, true) }.map_err(|error| error.to_string())?;
     }
     let crew = Crew::processes(pair(mapping.path(), mapping.path()), take_turns)?;
     let mut contestant = crew.contestant(1)?;
@@ -64,8 +66,10 @@ fn take_turns((post, job): (Post, Job<String, String>)) {
         Job::Answer(path) => (path, false),
     };
     let mapping = Mapping::open(path).expect("the leader holds it");
+    // SAFETY: inside the mapping.
+    let places = PLACES.map(|place| unsafe { mapping.start().add(place) });
     // SAFETY: the leader has made the events, and the mapping outlives them.
-    let [there, back] = PLACES.map(|place| unsafe { Event::from_existing(mapping.start().add(place)) });
+    let [there, back] = places.map(|place| unsafe { Event::from_existing(place) });
     let [there, back] = [there, back].map(|made| made.expect("it was made").0);
     let set = |event: &dyn EventImpl| event.set(EventState::Signaled).expect("it was made");
     let wait = |event: &dyn EventImpl| event.wait(Timeout::Infinite).expect("the other member sets it");

@@ -49,7 +49,9 @@ pub(crate) fn sync_channel(shape: Shape) -> Made {
     Crew::threads(shape.jobs(&sender, &receiver), channel_work)?.contestant(shape.share())
 }
 
-fn channel_work((post, job): (Post, Job<mpsc::SyncSender<u64>, Arc<Mutex<mpsc::Receiver<u64>>>>)) {
+type Ends = Job<mpsc::SyncSender<u64>, Arc<Mutex<mpsc::Receiver<u64>>>>;
+
+fn channel_work((post, job): (Post, Ends)) {
     match job {
         Job::Send(sender, producers) => post.attend(|count| {
             for n in 0..count / producers {
