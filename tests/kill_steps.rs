@@ -6,8 +6,9 @@
 //! work, which it can do only if it knew of the lock at every instruction.
 //!
 //! The time goes with the square of the number of instructions, which is why tests of this crate are
-//! built optimised. `COMMONS_STEP_STRIDE=n` kills after every n-th instruction only; `--nocapture`
-//! shows the counts.
+//! built optimised, and why long operations are left out at most places by default.
+//! `COMMONS_STEP_STRIDE=n` kills after every n-th instruction, `1` after each of all; `--nocapture` shows
+//! the counts.
 
 // Elsewhere a compare-exchange may be a pair of instructions that fails whenever it is interrupted
 // in the middle: under single steps it would be tried for ever.

@@ -269,7 +269,7 @@ impl Leasing {
 
 impl Scene for Leasing {
     fn stride(&self) -> u64 {
-        if self.last == Last::Leased { 11 } else { 2 }
+        if self.last == Last::Leased { 23 } else { 2 }
     }
 
     fn before_start(&mut self) {

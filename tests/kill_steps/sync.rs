@@ -191,7 +191,7 @@ fn what_is_done_once_is_done() {
             assert!(room.once().is_completed());
             if done { Died::After } else { Died::Before }
         },
-        stride: 5,
+        stride: 9,
     };
     kill_after_every_instruction("Once", &room.clone(), worker, &mut scene);
 }
