@@ -23,8 +23,8 @@ pub(crate) enum Died {
     After,
 }
 
-/// Two workers may differ by a branch or two, since their addresses do.
-const JITTER: u64 = 16;
+/// Two workers may differ by some branches, since their addresses do and `malloc` goes by those.
+const JITTER: u64 = 48;
 
 /// What surrounds the deaths of one scenario.
 pub(crate) trait Scene {
