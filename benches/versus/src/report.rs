@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     machine,
-    row::{Outcome, Row},
+    row::{NO_TARGET, Outcome, Row},
 };
 
 /// Who reads the report.
@@ -34,7 +34,7 @@ impl Form {
 
 fn line(row: &Row, outcome: &Outcome) -> String {
     let name = format!("{}/{}", row.group, row.name);
-    let target = row.target;
+    let target = if row.target == NO_TARGET { "none".to_owned() } else { row.target.to_string() };
     let verdict = verdict(row, outcome);
     match outcome {
         Outcome::Compared { ours, peer, others } => {

@@ -7,6 +7,9 @@ use crate::{
     measure::{self, Costs, Made, Plan},
 };
 
+/// The target of a row that is only shown.
+pub(crate) const NO_TARGET: f64 = f64::INFINITY;
+
 /// A row of a group's table.
 #[derive(Debug)]
 pub(crate) struct Row {

@@ -8,7 +8,7 @@ use crate::{
     crew::{Crew, Post},
     measure::Made,
     peers::{copies, crossbeam, ipc_channel, python, standard},
-    row::Row,
+    row::{NO_TARGET, Row},
 };
 
 const GROUP: &str = "queue";
@@ -25,7 +25,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("2x2", "crossbeam", 0.70, || ours::<u64>(TWO_TO_TWO), || crossbeam::queue::<u64>(TWO_TO_TWO)),
     row("4x4", "crossbeam", 0.70, || ours::<u64>(FOUR_TO_FOUR), || crossbeam::queue::<u64>(FOUR_TO_FOUR)),
     row("one-cpu", "crossbeam", 1.00, || ours::<u64>(ON_ONE_CPU), || crossbeam::queue::<u64>(ON_ONE_CPU)),
-    row("std", "std-sync_channel", 1.00, || ours::<u64>(ONE_TO_ONE), || standard::sync_channel(ONE_TO_ONE)),
+    row("std", "std-sync_channel", NO_TARGET, || ours::<u64>(ONE_TO_ONE), || standard::sync_channel(ONE_TO_ONE)),
     row("ipc-channel", "ipc-channel", 0.03, || ours::<u64>(ONE_TO_ONE), || ipc_channel::queue(ONE_TO_ONE)),
     row("python", "python-queue", 0.005, || ours::<u64>(ONE_TO_ONE), python_queue),
     row("1-MiB", "two-memcpys", 1.50, mebibytes, || copies::twice(MEBIBYTE)),
