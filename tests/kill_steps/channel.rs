@@ -55,7 +55,7 @@ fn a_receiver_gets_what_was_sent_and_hears_of_the_death() {
                 _ => panic!("received {got:?}"),
             }
         },
-        stride: 11,
+        stride: 17,
     };
     let worker = |ends: Queue<Receiver<u32>>| {
         let (sender, receiver) = commons::channel(10).unwrap();
@@ -100,7 +100,7 @@ fn a_sender_hears_of_the_death_of_its_receiver() {
                 _ => panic!("{sent} messages were sent through a channel of two"),
             }
         },
-        stride: 11,
+        stride: 17,
     };
     let worker = |ends: Queue<Sender<u32>>| {
         let (sender, receiver) = commons::channel(2).unwrap();

@@ -78,8 +78,9 @@ impl<const CALLS: bool> Large<CALLS> {
 
 impl<const CALLS: bool> Scene for Large<CALLS> {
     const AFTER_CALLS: Option<u64> = if CALLS { Some(400) } else { None };
-    // The instructions after one call are the same as those before the next.
-    const JITTER: u64 = if CALLS { u64::MAX / 2 } else { 32 };
+    // The instructions after one call are the same as those before the next; and a place in memory for
+    // bytes is found sooner or later.
+    const JITTER: u64 = if CALLS { u64::MAX / 2 } else { 1000 };
 
     fn stride(&self) -> u64 {
         self.stride

@@ -176,7 +176,7 @@ struct Recv {
 
 impl Scene for Recv {
     fn stride(&self) -> u64 {
-        5
+        7
     }
 
     fn before_start(&mut self) {

@@ -124,8 +124,9 @@ impl<const ASLEEP: bool, const STEPS: u64, B: FnMut(), S: FnMut(), C: FnMut() ->
 {
     const ASLEEP: bool = ASLEEP;
     const STEPS: u64 = STEPS;
-    // A sleeper may have slept once or several times, and who wakes others finds them asleep or not.
-    const JITTER: u64 = if ASLEEP { u64::MAX / 2 } else { 200 };
+    // A sleeper may have slept once or several times, and who works beside others finds them asleep or
+    // not, and a lock free or not.
+    const JITTER: u64 = if ASLEEP { u64::MAX / 2 } else { 2000 };
 
     fn stride(&self) -> u64 {
         self.stride

@@ -238,7 +238,7 @@ fn a_receiver_that_was_woken_takes_its_message_or_leaves_it() {
             assert!(matches!(queue.try_recv(), Err(TryRecvError::Empty)));
             died
         },
-        stride: 11,
+        stride: 17,
     };
     let worker = |queue: Numbers| {
         let marker = Marker::when_traced();
@@ -276,7 +276,7 @@ fn a_sender_that_was_woken_sends_or_leaves_the_room() {
             assert!(queue.is_empty());
             died
         },
-        stride: 11,
+        stride: 17,
     };
     let worker = |queue: Numbers| {
         let marker = Marker::when_traced();
@@ -309,7 +309,7 @@ fn a_sleeping_receiver_outlives_its_senders() {
             assert_eq!((first, promptly("a receive", || queue.recv()).unwrap()), (2, 3));
             Died::After
         },
-        stride: 9,
+        stride: 15,
     };
     let worker = |queue: Numbers| {
         let marker = Marker::when_traced();
