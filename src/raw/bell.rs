@@ -7,14 +7,12 @@
 //! killed one would make every later change pay a system call.) Sleeps are timed and each adds its
 //! token anew, so a waker that dies between its change and its call delays nobody for long.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering::*},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
     sys::{
         barrier,
         futex::{self, LONGEST_SLICE},

@@ -10,9 +10,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{mem::MaybeUninit, sync::atomic::Ordering::Relaxed};
+use std::mem::MaybeUninit;
 
 use atomic_maybe_uninit::AtomicMaybeUninit;
+
+use crate::primitive::Ordering::Relaxed;
 
 /// A `T` made of the words that stand in `source` one by one.
 ///

@@ -15,11 +15,7 @@
 //! the announcement, or its store came before and the sleeper sees a free lock. So releasing costs no
 //! locked instruction, which is half of what std's lock costs.
 
-use std::{
-    mem::offset_of,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
-    time::Duration,
-};
+use std::{mem::offset_of, time::Duration};
 
 use super::{
     backoff::Backoff,
@@ -29,6 +25,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
     sys::{
         barrier,
         futex::{self, Woken},
@@ -53,6 +50,7 @@ const STATE: usize = 2;
 /// Index in `data` of the first of two words that this machine leaves to others.
 const SPARE: usize = 3;
 
+#[cfg(not(loom))] // whose atomics are larger
 const _: () = assert!(size_of::<RawMutex>() == 40 && offset_of!(Node, data) == 4);
 
 /// How an acquisition found the lock.

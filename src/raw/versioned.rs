@@ -13,16 +13,17 @@
 //!
 //! Who waits for a change sleeps on a bell (`raw::bell`), which a writer rings after its commit.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::*, fence},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     bell::Bell,
     mutex::{Acquired, LockFault, RawMutex},
 };
-use crate::{deadline::Deadline, sys::futex};
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU64, Ordering::*, fence},
+    sys::futex,
+};
 
 /// The counters and the writers' lock. All zeroes is version 0, in slot 0.
 #[repr(C)]

@@ -1,8 +1,9 @@
 //! How long to look before sleeping.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-use crate::raw::backoff;
+use crate::{
+    primitive::{AtomicU32, Ordering::Relaxed, yield_now},
+    raw::backoff,
+};
 
 /// What an endpoint has learned about its other side. Private to a process.
 ///
@@ -70,7 +71,7 @@ impl Looks {
         match self.0 {
             ..=40 => backoff::pause(1),
             41..=50 => backoff::pause(4),
-            51..=110 => std::thread::yield_now(),
+            51..=110 => yield_now(),
             _ => return false,
         }
         true

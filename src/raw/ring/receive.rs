@@ -10,8 +10,6 @@
 //!
 //! A consumer that dies before `head` moves has taken nothing; after it, the message.
 
-use std::sync::atomic::Ordering::*;
-
 use super::{
     area::{Area, copy_out, elsewhere},
     pace::{Looks, Pace},
@@ -20,6 +18,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::Ordering::*,
     raw::mutex::{Acquired, LockFault},
 };
 

@@ -11,8 +11,6 @@
 //! `head` is acquired before words that were read are written again. The consumers' sleepers are
 //! looked at after the unlock; the barrier in between is theirs.
 
-use std::sync::atomic::Ordering::*;
-
 use super::{
     area::{Area, copy_in, elsewhere, ring_units},
     pace::{Looks, Pace},
@@ -21,6 +19,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::Ordering::*,
     raw::mutex::{Acquired, LockFault},
 };
 
