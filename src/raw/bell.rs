@@ -1,9 +1,10 @@
 //! Waking who waits for something to change, without knowing who that is.
 //!
-//! A sleeper adds a token to `sleepers`, reads `seq`, looks once more at what it waits for, and sleeps
+//! A sleeper reads `seq`, adds a token to `sleepers`, looks once more at what it waits for, and sleeps
 //! on `seq`. Whoever has changed something looks at `sleepers` after that; the barrier that both need
-//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker* takes tokens away and never the sleeper; a sleeper that was killed
-//! has left a token, which costs one empty wake-up and no more. (Were sleepers to lower the count, a
+//! is the sleeper's (`sys::barrier`), so that ringing where nobody sleeps costs one look. The *waker*
+//! takes tokens away and never the sleeper; a sleeper that was killed has left a token, which costs one
+//! empty wake-up and no more. (Were sleepers to lower the count, a
 //! killed one would make every later change pay a system call.) Sleeps are timed and each adds its
 //! token anew, so a waker that dies between its change and its call delays nobody for long.
 
@@ -52,8 +53,9 @@ impl Bell {
 
     /// Announces a sleeper who will sleep by other means: the word to sleep on, and how it is now.
     pub(crate) fn announce(&self) -> (&AtomicU32, u32) {
+        // Before the token: whoever takes that counts `seq` up, and this sleep does not begin.
+        let seq = self.seq.load(Acquire);
         self.sleepers.fetch_add(1, SeqCst);
-        let seq = self.seq.load(SeqCst);
         barrier::heavy();
         (&self.seq, seq)
     }
