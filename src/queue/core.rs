@@ -197,7 +197,7 @@ impl Core {
             }
             let mut failed = None;
             let keep = |received: &Received, bytes: &mut Vec<u8>| self.fetch(received, bytes, &mut failed);
-            let received = self.head().ring.try_receive(&self.memory, bytes, keep);
+            let received = self.head().ring.try_receive(&self.memory, bytes, keep, self.giving_back());
             match received {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(failed.map_or(Fault::NotYet, Fault::Failed)),
@@ -225,7 +225,7 @@ impl Core {
                 }
                 failed.is_none()
             };
-            match head.ring.try_receive(&self.memory, bytes, keep) {
+            match head.ring.try_receive(&self.memory, bytes, keep, self.giving_back()) {
                 Ok(_) => match (leased, failed) {
                     (Some(held), _) => return Ok(held),
                     (None, Some(error)) => return Err(error.into()),
@@ -297,8 +297,16 @@ impl Core {
         self.head().ring.ring_receivers();
     }
 
+    /// Gives the memory of messages back that were not in the ring.
+    fn giving_back(&self) -> impl FnOnce(u64, u64) {
+        |from, len| self.segment().discard_behind(ELSEWHERE.saturating_add(from), len)
+    }
+
     /// Fetches what is not in the ring.
     fn fetch(&self, received: &Received, bytes: &mut Vec<u8>, failed: &mut Option<Error>) -> bool {
+        if received.after_death {
+            self.head().leases.void(&self.head().ring);
+        }
         let Some((begin, len)) = received.elsewhere else { return true };
         let Some(len) = usize::try_from(len).ok().filter(|&len| len as u64 <= LONGEST) else {
             *failed = Some(corrupt());
@@ -309,10 +317,6 @@ impl Core {
             *failed = Some(error);
             return false;
         }
-        // What consumers that died did not give back goes with it. The message is in `bytes` and taken
-        // with the next store; killed in between, it is lost with its receiver as any message is.
-        let from = self.head().ring.taken_elsewhere().min(begin);
-        self.segment().discard_behind(ELSEWHERE + from, (begin - from).saturating_add(len as u64));
         true
     }
 

@@ -8,7 +8,7 @@
 //! | FREE | any | nothing | taken under the consumers' lock |
 //! | LEASED | held | somebody works on it | its holder: FREE (done), RETURNED (dropped) |
 //! | LEASED | nobody's, the ring has passed `position` | its worker died | whoever receives next takes it |
-//! | LEASED | nobody's, the ring has not | it died before it took the message | the slot is as good as free |
+//! | LEASED | a dead one's, the ring has not | it died before it took the message | the next consumer frees the slot before it takes the message |
 //! | RETURNED | nobody's | dropped without being done | whoever receives next takes it |
 //! | DEAD | nobody's | delivered too often | kept until somebody collects it |
 
@@ -113,6 +113,19 @@ impl RawLeases {
         Ok(None)
     }
 
+    /// Frees the slots of workers that died before they took their message. The caller holds the
+    /// consumers' lock, of which the last owner died; `ring` has not passed the message that is next.
+    ///
+    /// Such a slot may seem to be held still: the kernel marks one cell of the dead after the other.
+    /// Were it left alone, its message would be in two slots as soon as the ring has passed it.
+    #[cold]
+    pub(crate) fn void(&self, ring: &RawRing) {
+        let void = |lease: &&Lease| {
+            lease.state.load(Relaxed) == LEASED && !ring.has_passed(Position(lease.position.load(Relaxed)))
+        };
+        self.leases.iter().filter(void).for_each(|lease| lease.state.store(FREE, Relaxed));
+    }
+
     /// Says what the slot has, before the ring passes the message.
     pub(crate) fn fill(&self, slot: usize, position: Position, len: u64) -> Held {
         let lease = &self.leases[slot];
@@ -196,5 +209,20 @@ impl RawLeases {
     /// Frees slots of owners whose death the kernel has not marked.
     pub(crate) fn release_dead(&self) {
         self.leases.iter().for_each(|lease| lease.owner.release_if_dead());
+    }
+}
+
+/// In a segment it comes out of new memory.
+#[cfg(loom)]
+impl RawLeases {
+    pub(crate) fn free() -> Self {
+        let lease = |_| Lease {
+            owner: RawMutex::new(),
+            position: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            attempts: AtomicU32::new(0),
+            state: AtomicU32::new(FREE),
+        };
+        Self { leases: std::array::from_fn(lease) }
     }
 }

@@ -5,7 +5,9 @@
 //! lock; look again, else unlock and retry; check the length
 //! header[head] = the same value                                 takes the line: the producer finds
 //!                                                               one later that it may write
-//! copy out; taken; head += need (Release); unlock; wake a producer
+//! copy out; taken; head += need (Release)
+//! elsewhere: give its memory back; elsewhere_head
+//! unlock; wake a producer
 //! ```
 //!
 //! A consumer that dies before `head` moves has taken nothing; after it, the message.
@@ -42,30 +44,39 @@ pub(crate) struct Received {
     pub(crate) position: Position,
     after: Position,
     index: u32,
+    /// Whether the last consumer died with the lock, perhaps about to take the same message.
+    pub(crate) after_death: bool,
     /// Where its bytes are, and how many, if they are not in the ring.
     pub(crate) elsewhere: Option<(u64, u64)>,
 }
 
 impl RawRing {
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
-    /// what is elsewhere, and may refuse.
+    /// what is elsewhere, and may refuse. After that `give_back` is told which bytes elsewhere, from
+    /// where on and how many, nobody needs any more.
     #[inline]
     pub(crate) fn try_receive(
         &self,
         area: &impl Area,
         bytes: &mut Vec<u8>,
         keep: impl FnOnce(&Received, &mut Vec<u8>) -> bool,
+        give_back: impl FnOnce(u64, u64),
     ) -> Result<bool, ReceiveFault> {
-        if self.consumers.lock.lock().map_err(ReceiveFault::Lock)? == Acquired::OwnerDied {
+        let after_death = self.consumers.lock.lock().map_err(ReceiveFault::Lock)? == Acquired::OwnerDied;
+        if after_death {
             self.repair_consumers(area);
         }
-        let received = self.copy_first(area, bytes);
+        let received = self.copy_first(area, bytes, after_death);
         let kept = received.as_ref().is_ok_and(|received| keep(received, bytes));
         if let (Ok(received), true) = (&received, kept) {
             self.taken().store(received.index.wrapping_add(1), Relaxed);
             self.consumers.head.store(received.after.0, Release);
             if let Some((begin, len)) = received.elsewhere {
-                self.rest.elsewhere_head.store(begin.saturating_add(len), Release);
+                // With what consumers that died did not give back.
+                let from = self.rest.elsewhere_head.load(Relaxed).min(begin);
+                let end = begin.saturating_add(len);
+                give_back(from, end - from);
+                self.rest.elsewhere_head.store(end, Release);
             }
         }
         self.consumers.lock.unlock();
@@ -133,7 +144,12 @@ impl RawRing {
 
     /// Copies the first message out. The caller holds the consumers' lock.
     #[inline]
-    fn copy_first(&self, area: &impl Area, bytes: &mut Vec<u8>) -> Result<Received, ReceiveFault> {
+    fn copy_first(
+        &self,
+        area: &impl Area,
+        bytes: &mut Vec<u8>,
+        after_death: bool,
+    ) -> Result<Received, ReceiveFault> {
         let mut head = Position(self.consumers.head.load(Relaxed));
         for _ in 0..=area.rings() {
             let word = self.header_word(area, head).ok_or(ReceiveFault::Corrupt)?;
@@ -156,7 +172,7 @@ impl RawRing {
                     let elsewhere = (kind == Kind::Elsewhere).then(|| elsewhere(words, at));
                     bytes.resize(if elsewhere.is_some() { 0 } else { len as usize }, 0);
                     copy_out(words, at, bytes);
-                    return Ok(Received { position: head, after, index, elsewhere });
+                    return Ok(Received { position: head, after, index, after_death, elsewhere });
                 }
             }
         }
@@ -170,11 +186,6 @@ impl RawRing {
         if let Some(Header::Message { index, .. }) = self.peek(area, head) {
             self.taken().store(index, Relaxed);
         }
-    }
-
-    /// Up to where messages that are not in the rings were taken, and given back.
-    pub(crate) fn taken_elsewhere(&self) -> u64 {
-        self.rest.elsewhere_head.load(Acquire)
     }
 
     /// Whether the message that stood at `position` was taken.

@@ -62,7 +62,10 @@ impl RawRing {
     ) -> Result<(), SendFault> {
         self.locked(area, || {
             let begin = self.rest.elsewhere_tail.load(Relaxed);
-            let waiting = begin.saturating_sub(self.rest.elsewhere_head.load(Acquire));
+            // Where all was taken nothing waits, also if a consumer died before it said so.
+            let empty = self.consumers.head.load(Acquire) == self.producers.tail.load(Relaxed);
+            let taken = if empty { begin } else { self.rest.elsewhere_head.load(Acquire) };
+            let waiting = begin.saturating_sub(taken);
             if waiting != 0 && waiting.saturating_add(len) > most {
                 return Err(SendFault::Full);
             }
@@ -102,12 +105,15 @@ impl RawRing {
         mut alive: impl FnMut() -> bool,
     ) -> Result<(), SendFault> {
         loop {
+            // Seen before the attempt: what is taken while it fails ends the wait that follows.
+            let room = || (self.consumers.head.load(Acquire), self.rest.elsewhere_head.load(Acquire));
+            let before = room();
             match attempt() {
                 Err(SendFault::Full) => {}
                 other => return other,
             }
-            let (head, mut looks) = (self.consumers.head.load(Relaxed), Looks::new());
-            let moved = || (self.consumers.head.load(Relaxed) != head || self.is_closed()).then_some(());
+            let moved = || (room() != before || self.is_closed()).then_some(());
+            let mut looks = Looks::new();
             let mut found = moved().is_some();
             while !found && looks.again() {
                 found = moved().is_some();

@@ -10,7 +10,7 @@
 //! | `taken` | consumers, before `head` | set from the header at `head` by `repair` |
 //! | `closed` | anybody, once | – |
 //! | `elsewhere_tail` | producers, after the commit | set from the committed message by `repair` |
-//! | `elsewhere_head` | consumers, after `head` | the next consumer of such a message gives back from here on |
+//! | `elsewhere_head` | consumers, after `head` and after the memory was given back | the next consumer of such a message gives back from here on |
 
 use super::{
     area::Area,
