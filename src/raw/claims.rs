@@ -205,3 +205,24 @@ impl RawClaims {
         Ok(())
     }
 }
+
+/// In a segment it comes out of new memory.
+#[cfg(loom)]
+impl RawClaims {
+    pub(crate) fn free() -> Self {
+        let claim = |_| Claim {
+            owner: RawMutex::new(),
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+            exclusive: AtomicU32::new(0),
+            _reserved: 0,
+        };
+        Self {
+            lock: RawMutex::new(),
+            used: AtomicU64::new(0),
+            undo: AtomicU64::new(0),
+            _reserved: 0,
+            claims: std::array::from_fn(claim),
+        }
+    }
+}

@@ -36,7 +36,7 @@ pub(crate) struct RawVersioned {
 }
 
 /// How often a reader that writers overtake tries before it asks them to wait.
-const TRIES: u32 = 32;
+const TRIES: u32 = if cfg!(loom) { 1 } else { 32 };
 
 /// How long it asks before it looks whether they move at all. A commit takes nanoseconds.
 const STANDSTILL: Duration = Duration::from_millis(2);
