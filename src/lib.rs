@@ -59,6 +59,7 @@
 
 extern crate self as commons;
 
+mod primitive;
 mod error;
 mod failure;
 mod deadline;

@@ -9,6 +9,7 @@ use std::{
 
 /// A module names only modules before it. `derived` is what the code of the derives calls.
 const ORDER: &[&str] = &[
+    "primitive", // atomics
     "error",
     "failure",
     "deadline",
@@ -203,6 +204,18 @@ fn unsafe_is_where_the_list_says() {
     let missing = UNSAFE.iter().filter(|file| !source().join(file).exists());
     wrong.extend(missing.map(|file| format!("src/{file}: does not exist")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// So that the models can give the machines other ones.
+#[test]
+fn machines_take_their_atomics_from_one_place() {
+    let files = files();
+    let machines = files.iter().filter(|(file, _)| file.starts_with("raw/"));
+    let foreign = ["sync::atomic", "hint::", "thread::yield_now"];
+    let wrong: Vec<_> =
+        machines.filter(|(_, text)| foreign.iter().any(|name| code(text).contains(name))).collect();
+    let files: Vec<_> = wrong.iter().map(|(file, _)| file).collect();
+    assert!(wrong.is_empty(), "these name atomics or spin otherwise than by `crate::primitive`: {files:?}");
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Looking again before sleeping, for about as long as waking a sleeper would take.
 
-use std::{
-    hint::spin_loop,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use crate::primitive::{AtomicU32, Ordering::Relaxed, spin_loop, yield_now};
 
 /// Looks in quick succession, then looks that let another thread run first.
 ///
@@ -37,7 +35,7 @@ impl Backoff {
         if self.looks <= QUICK_LOOKS {
             pause(1 << self.looks.min(LONGEST_PAUSE));
         } else {
-            std::thread::yield_now();
+            yield_now();
         }
         self.looks <= QUICK_LOOKS + YIELDING_LOOKS
     }

@@ -14,8 +14,6 @@
 //! `broken` is set by a party that is late, by `abort` and after a death, and cleared by `reset`, which
 //! counts `epoch` up: who waited through a reset hears that it was broken.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-
 use super::{
     bell::Bell,
     mutex::{LockFault, RawMutex},
@@ -23,6 +21,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, AtomicU64, Ordering::*},
     sys::{futex, identity::current_tid},
 };
 

@@ -12,14 +12,12 @@
 //! before it added the token, hence before the waker counts `seq` up once more: it does not fall asleep
 //! on it, or is woken.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering::*},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
     sys::{
         barrier,
         futex::{self, LONGEST_SLICE},
@@ -78,7 +76,8 @@ impl Bell {
     /// As [`Bell::announce`] for a sleep that is so short that it may be slept in vain: without the
     /// barrier.
     fn announce_briefly(&self) -> (&AtomicU32, u32) {
-        let seq = self.seq.load(SeqCst);
+        // Before the token: whoever takes that counts `seq` up, and this sleep does not begin.
+        let seq = self.seq.load(Acquire);
         self.sleepers.fetch_add(1, SeqCst);
         (&self.seq, seq)
     }
@@ -118,7 +117,7 @@ impl Bell {
         mut look: impl FnMut() -> Option<R>,
         mut idle: impl FnMut() -> bool,
     ) -> Option<R> {
-        let mut slice = NAP;
+        let mut slice = if cfg!(loom) { FIRST_SLICE } else { NAP }; // no clock ends a nap in models
         loop {
             let (word, seq) = if slice == NAP { self.announce_briefly() } else { self.announce() };
             if let Some(found) = look() {

@@ -11,20 +11,19 @@
 //! with `Release` by its owner and looked at with `Acquire` here, so what was written in the range
 //! is seen by the next to claim it; and the lock orders claims that never met.
 
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
-    time::Duration,
-};
+use std::{ops::Range, time::Duration};
 
 use super::{
     backoff::Backoff,
     mutex::{Acquired, LockFault, RawMutex},
 };
-use crate::deadline::Deadline;
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU32, AtomicU64, Ordering::*},
+};
 
 /// How many claims there can be at a time; a further one waits.
-pub(crate) const CLAIMS: usize = 64;
+pub(crate) const CLAIMS: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// What a claim lets others do with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +56,7 @@ pub(crate) struct RawClaims {
     claims: [Claim; CLAIMS],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Claim>() == 64 && size_of::<RawClaims>() == 64 * (CLAIMS + 1));
 
 /// What stands in the way of a claim or an access.
@@ -203,5 +203,26 @@ impl RawClaims {
         }
         self.claims[index].owner.sleep_until_released(slice, deadline);
         Ok(())
+    }
+}
+
+/// In a segment it comes out of new memory.
+#[cfg(loom)]
+impl RawClaims {
+    pub(crate) fn free() -> Self {
+        let claim = |_| Claim {
+            owner: RawMutex::new(),
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+            exclusive: AtomicU32::new(0),
+            _reserved: 0,
+        };
+        Self {
+            lock: RawMutex::new(),
+            used: AtomicU64::new(0),
+            undo: AtomicU64::new(0),
+            _reserved: 0,
+            claims: std::array::from_fn(claim),
+        }
     }
 }

@@ -15,10 +15,11 @@
 //! | woken, grant not taken | the grant goes to another waiter |
 //! | grant taken, `waiting - 1` (one step) | it went: the notification is spent on a dead one, as if it had died inside the lock |
 
-use std::sync::atomic::{AtomicU64, Ordering::*};
-
 use super::bell::Bell;
-use crate::deadline::Deadline;
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU64, Ordering::*},
+};
 
 /// All zeroes: nobody waits.
 #[repr(C)]

@@ -10,12 +10,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{
-    mem::MaybeUninit,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::mem::MaybeUninit;
 
 use atomic_maybe_uninit::AtomicMaybeUninit;
+
+use crate::primitive::{AtomicU64, Ordering::Relaxed};
 
 /// A `T` made of the words that stand in `source` one by one.
 ///
@@ -75,7 +74,7 @@ const MANY: usize = 512;
 
 /// Writes `bytes` to the start of `words`, which hold at least as many.
 pub(crate) fn bytes_in(words: &[AtomicU64], bytes: &[u8]) {
-    assert!(bytes.len() <= size_of_val(words), "{} bytes into {} words", bytes.len(), words.len());
+    assert!(bytes.len() <= 8 * words.len(), "{} bytes into {} words", bytes.len(), words.len());
     #[cfg(target_arch = "x86_64")]
     if bytes.len() >= MANY {
         // SAFETY: so many bytes can be read there, and so many written: `words` are mapped and writable
@@ -96,7 +95,7 @@ pub(crate) fn bytes_in(words: &[AtomicU64], bytes: &[u8]) {
 
 /// Reads `bytes` from the start of `words`, which hold at least as many.
 pub(crate) fn bytes_out(words: &[AtomicU64], bytes: &mut [u8]) {
-    assert!(bytes.len() <= size_of_val(words), "{} bytes from {} words", bytes.len(), words.len());
+    assert!(bytes.len() <= 8 * words.len(), "{} bytes from {} words", bytes.len(), words.len());
     #[cfg(target_arch = "x86_64")]
     if bytes.len() >= MANY {
         // SAFETY: as in `bytes_in`, the other way round; `bytes` are ours alone.

@@ -4,10 +4,12 @@
 //! by a flag that was set and cleared again before it ran. Setting is one compare-exchange; if the
 //! setter dies before it wakes anybody, sleepers look again by themselves.
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
-
 use super::bell::Bell;
-use crate::{deadline::Deadline, sys::futex};
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
+    sys::futex,
+};
 
 const SET: u32 = 1;
 const ONE_TURN: u32 = 2;

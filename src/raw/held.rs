@@ -17,17 +17,18 @@
 
 #![allow(unsafe_code)]
 
-use std::{
-    cell::Cell,
-    mem, ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence},
-};
+use std::{cell::Cell, mem, ptr};
 
 use super::region::{self, Holder, NO_SLOT};
-use crate::sys::{
-    barrier,
-    identity::current_tid,
-    robust::{self, Head, Node},
+use crate::{
+    primitive::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence, yield_now,
+    },
+    sys::{
+        barrier,
+        identity::current_tid,
+        robust::{self, Head, Node},
+    },
 };
 
 /// How many cells a thread may hold; the kernel gives up after 2048 nodes.
@@ -366,7 +367,7 @@ impl Holder for Thread {
             if found || (before.0.is_multiple_of(2) && version() == before) {
                 return found;
             }
-            std::thread::yield_now();
+            yield_now();
         }
     }
 }

@@ -12,15 +12,14 @@
 //! | RETURNED | nobody's | dropped without being done | whoever receives next takes it |
 //! | DEAD | nobody's | delivered too often | kept until somebody collects it |
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-
 use super::{
     mutex::{LockFault, RawMutex},
     ring::{Position, RawRing},
 };
+use crate::primitive::{AtomicU32, AtomicU64, Ordering::*};
 
 /// How many messages can be leased, or dead, at a time.
-pub(crate) const LEASES: usize = 256;
+pub(crate) const LEASES: usize = if cfg!(loom) { 2 } else { 256 };
 
 const FREE: u32 = 0;
 const LEASED: u32 = 1;
@@ -44,6 +43,7 @@ pub(crate) struct RawLeases {
     leases: [Lease; LEASES],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<RawLeases>() == 64 * LEASES);
 
 /// A slot that the calling thread holds.
@@ -118,15 +118,15 @@ impl RawLeases {
     }
 
     /// Frees slots whose messages are in the ring still, after the death of a consumer. Left as they
-    /// are, they would count as leased when somebody else has taken the message. The caller holds the
+    /// are, they would count as leased when somebody else has taken the message. Such a slot may seem to
+    /// be held still: the kernel marks one cell of the dead after the other. The caller holds the
     /// consumers' lock.
+    #[cold]
     pub(crate) fn void_untaken(&self, ring: &RawRing) {
-        for lease in &self.leases {
-            if lease.state.load(Relaxed) == LEASED && !ring.has_passed(Position(lease.position.load(Relaxed)))
-            {
-                lease.state.store(FREE, Release);
-            }
-        }
+        let untaken = |lease: &&Lease| {
+            lease.state.load(Relaxed) == LEASED && !ring.has_passed(Position(lease.position.load(Relaxed)))
+        };
+        self.leases.iter().filter(untaken).for_each(|lease| lease.state.store(FREE, Release));
     }
 
     /// Says what the slot has, before the ring passes the message.
@@ -214,5 +214,20 @@ impl RawLeases {
     /// Frees slots of owners whose death the kernel has not marked.
     pub(crate) fn release_dead(&self) {
         self.leases.iter().for_each(|lease| lease.owner.release_if_dead());
+    }
+}
+
+/// In a segment it comes out of new memory.
+#[cfg(loom)]
+impl RawLeases {
+    pub(crate) fn free() -> Self {
+        let lease = |_| Lease {
+            owner: RawMutex::new(),
+            position: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            attempts: AtomicU32::new(0),
+            state: AtomicU32::new(FREE),
+        };
+        Self { leases: std::array::from_fn(lease) }
     }
 }

@@ -11,19 +11,12 @@
 
 #![allow(unsafe_code)]
 
-use std::{
-    ffi::c_void,
-    mem::MaybeUninit,
-    ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering::*},
-    },
-};
+use std::{ffi::c_void, mem::MaybeUninit, ptr, sync::OnceLock};
 
 use super::{held::Thread, region};
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
     sys::{
         fork, futex,
         robust::{Node, OWNER_DIED, TID, WAITERS},

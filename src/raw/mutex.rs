@@ -16,11 +16,7 @@
 //! locked instruction, which is half of what std's lock costs. The first sleep is a nap that is so
 //! short that it may be slept in vain, and goes without the barrier.
 
-use std::{
-    mem::offset_of,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     backoff::Backoff,
@@ -30,6 +26,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence},
     sys::{
         barrier,
         futex::{self, Woken},
@@ -54,7 +51,8 @@ const STATE: usize = 2;
 /// Index in `data` of the first of two words that this machine leaves to others.
 const SPARE: usize = 3;
 
-const _: () = assert!(size_of::<RawMutex>() == 40 && offset_of!(Node, data) == 4);
+#[cfg(not(loom))] // whose atomics are larger
+const _: () = assert!(size_of::<RawMutex>() == 40 && std::mem::offset_of!(Node, data) == 4);
 
 /// How an acquisition found the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,12 +204,12 @@ impl RawMutex {
     /// Sleeps until the lock is free, released or its owner proven dead.
     fn lock_asleep(&self, taker: &Taker, deadline: Deadline) -> Result<Acquired, LockFault> {
         let word = &self.node.word;
-        let mut slice = NAP;
+        let mut slice = if cfg!(loom) { FIRST_SLICE } else { NAP }; // no clock ends a nap in models
         loop {
             // Others may sleep too, and a wake-up wakes one: who has slept keeps WAITERS set.
             if let Some(acquired) = self.take(taker, WAITERS) {
                 // The word may be the same as before, and somebody about to sleep on it.
-                self.sleepers().fetch_add(1, Relaxed);
+                self.sleepers().fetch_add(1, Release);
                 return Ok(acquired);
             }
             let held = word.load(Relaxed);
@@ -231,36 +229,33 @@ impl RawMutex {
     }
 
     /// Sleeps a slice, or until the present owner releases the lock or is proven dead, without taking
-    /// it. `slice` starts at zero and grows from call to call.
+    /// it: who does that is still told of the death. `slice` starts at zero and grows from call to call.
     pub(crate) fn sleep_until_released(&self, slice: &mut Duration, deadline: Deadline) {
         let held = self.node.word.load(Relaxed);
         *slice = (*slice * 2).clamp(FIRST_SLICE, futex::LONGEST_SLICE);
         if held & TID == 0 || !self.announce_waiter(held, *slice) {
             return;
         }
-        if futex::wait(&self.node.word, held | WAITERS, deadline.within(*slice)) == Woken::TimedOut
-            && let Ok(taker) = Taker::new(self)
-            && self.steal_from_the_dead(&taker).is_some()
-        {
-            self.unlock_waking(futex::ALL);
+        if futex::wait(&self.node.word, held | WAITERS, deadline.within(*slice)) == Woken::TimedOut {
+            self.mark_the_dead();
         }
     }
 
-    /// Announces a sleeper: to whoever releases, in `sleepers`, and to the kernel, by WAITERS on the
-    /// held word, should the owner die. False if the word has changed.
+    /// Announces a sleeper: to the kernel, by WAITERS on the held word, should the owner die, and to
+    /// whoever releases, in `sleepers`. False if the word has changed.
     fn announce_waiter(&self, held: u32, slice: Duration) -> bool {
-        self.sleepers().fetch_add(1, SeqCst);
         if held & WAITERS == 0
             && self.node.word.compare_exchange(held, held | WAITERS, Relaxed, Relaxed).is_err()
         {
             return false;
         }
-        // From here on an owner that has not seen the announcement has released, and we see that. One
-        // that saw it before the word was marked may have found nobody asleep and forgotten it.
+        // After the mark: see `wake_sleepers`.
+        self.sleepers().fetch_add(1, SeqCst);
         if slice != NAP {
+            // From here on an owner that has not seen the announcement has released, and we see that.
             barrier::heavy();
         }
-        self.sleepers().load(Relaxed) as u32 != 0
+        true
     }
 
     /// In the lower half, announcements since nobody slept; in the upper, how often that was found, so
@@ -306,22 +301,41 @@ impl RawMutex {
     /// the out-of-memory reaper, a C library without a list.
     #[cold]
     fn steal_from_the_dead(&self, taker: &Taker) -> Option<Acquired> {
+        self.recover(taker, |held| self.exchange(taker, held, WAITERS))?;
+        self.count_recovery();
+        Some(Acquired::OwnerDied)
+    }
+
+    /// Does what the kernel did not: marks the word of a dead owner, so that the next one is told, and
+    /// wakes who sleeps.
+    #[cold]
+    fn mark_the_dead(&self) {
+        let Ok(taker) = Taker::new(self) else { return };
+        let mark = |held| {
+            let marked = held & WAITERS | OWNER_DIED;
+            self.node.word.compare_exchange(held, marked, AcqRel, Relaxed).ok()
+        };
+        if self.recover(&taker, mark).is_some() {
+            futex::wake(&self.node.word, futex::ALL);
+        }
+    }
+
+    /// Changes the word of an owner that is proven dead and that the kernel has not marked.
+    fn recover<R>(&self, taker: &Taker, change: impl Fn(u32) -> Option<R>) -> Option<R> {
         taker.slot?;
         let peers = region::peers_of(self.address())?;
         let held = self.node.word.load(Relaxed);
         if !self.owner_is_dead(taker, held, &*peers) {
             return None;
         }
-        let mut stolen = None;
+        let mut changed = None;
         peers.recover(&mut || {
             // Only a recoverer changes the word of a dead owner, and this is the only one now.
             if self.node.word.load(Relaxed) == held && self.owner_is_dead(taker, held, &*peers) {
-                stolen = self.exchange(taker, held, WAITERS);
+                changed = change(held);
             }
         });
-        stolen?;
-        self.count_recovery();
-        Some(Acquired::OwnerDied)
+        changed
     }
 
     fn owner_is_dead(&self, taker: &Taker, held: u32, peers: &dyn Peers) -> bool {
@@ -407,9 +421,16 @@ impl RawMutex {
     #[inline(never)]
     fn wake_sleepers(&self, count: u32) {
         barrier::light();
-        let sleepers = self.sleepers().load(Relaxed);
-        if sleepers as u32 != 0 && futex::wake(&self.node.word, count) == 0 {
-            // Nobody sleeps. Whoever has announced itself since has changed the word.
+        let sleepers = self.sleepers().load(Acquire);
+        if sleepers as u32 == 0 {
+            return;
+        }
+        // They have marked the word before. If it has no mark now, it is another word, and none of them
+        // begins to sleep any more; if it has, one may be about to, and its owner looks after that.
+        let may_sleep = self.node.word.load(Relaxed) & WAITERS != 0;
+        let woken = futex::wake(&self.node.word, count);
+        if woken == 0 && !may_sleep {
+            // Nobody sleeps. Who has announced himself since has changed the number.
             let none = (sleepers >> 32).wrapping_add(1) << 32;
             let _ = self.sleepers().compare_exchange(sleepers, none, Relaxed, Relaxed);
         }
@@ -443,11 +464,8 @@ impl RawMutex {
 
     /// Releases the lock of an owner whose death the kernel has not marked.
     pub(crate) fn release_if_dead(&self) {
-        if self.is_locked()
-            && let Ok(taker) = Taker::new(self)
-            && self.steal_from_the_dead(&taker).is_some()
-        {
-            self.unlock_waking(futex::ALL);
+        if self.is_locked() {
+            self.mark_the_dead();
         }
     }
 

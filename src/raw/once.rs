@@ -6,10 +6,11 @@
 //! | 0 | held | somebody does it | the kernel frees `running`; the next one does it |
 //! | 1 | any | done, and what it wrote is seen | – |
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
-
 use super::mutex::{LockFault, RawMutex};
-use crate::deadline::Deadline;
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
+};
 
 /// All zeroes: not done.
 #[repr(C)]

@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::AtomicU64;
+use crate::primitive::AtomicU64;
 
 /// How many words ahead.
 pub(crate) const AHEAD: u64 = 32;

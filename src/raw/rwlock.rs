@@ -11,16 +11,17 @@
 //! | a writer | before it has the readers' cells | its cell is marked; the next one is told, needlessly |
 //! | a writer | inside | its cell is marked: whoever comes next, reader or writer, takes it once to note in `state` that the value may be half-changed |
 
-use std::{
-    sync::atomic::{Ordering::*, fence},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     backoff::Backoff,
     mutex::{Acquired, LockFault, RawMutex},
 };
-use crate::{deadline::Deadline, sys::identity::current_tid};
+use crate::{
+    deadline::Deadline,
+    primitive::{Ordering::*, fence},
+    sys::identity::current_tid,
+};
 
 /// All zeroes is a free one.
 #[repr(C)]

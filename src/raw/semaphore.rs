@@ -3,13 +3,15 @@
 //! How many are free is never stored, so it cannot be wrong: it is the number of cells that are in
 //! circulation and held by nobody. `circulates` changes under `admin`, or by the permit's holder.
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
-
 use super::{
     bell::Bell,
     mutex::{LockFault, RawMutex},
 };
-use crate::{deadline::Deadline, sys::futex};
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU32, Ordering::*},
+    sys::futex,
+};
 
 #[repr(C)]
 #[derive(Debug)]

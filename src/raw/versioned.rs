@@ -13,16 +13,17 @@
 //!
 //! Who waits for a change sleeps on a bell (`raw::bell`), which a writer rings after its commit.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::*, fence},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     bell::Bell,
     mutex::{Acquired, LockFault, RawMutex},
 };
-use crate::{deadline::Deadline, sys::futex};
+use crate::{
+    deadline::Deadline,
+    primitive::{AtomicU64, Ordering::*, fence},
+    sys::futex,
+};
 
 /// The counters and the writers' lock. All zeroes is version 0, in slot 0.
 #[repr(C)]
@@ -35,7 +36,7 @@ pub(crate) struct RawVersioned {
 }
 
 /// How often a reader that writers overtake tries before it asks them to wait.
-const TRIES: u32 = 32;
+const TRIES: u32 = if cfg!(loom) { 1 } else { 32 };
 
 /// How long it asks before it looks whether they move at all. A commit takes nanoseconds.
 const STANDSTILL: Duration = Duration::from_millis(2);

@@ -4,13 +4,13 @@
 //! smallest, which stays in the cache, goes to a larger one when that is full, and back when it is
 //! empty. So its memory grows with the backlog that it really had.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::primitive::{AtomicU64, Ordering::Relaxed};
 
 /// How many rings a queue can have.
 pub(crate) const RINGS: usize = 6;
 
 /// Words of the smallest ring: 64 KiB.
-pub(super) const FIRST: u64 = 8192;
+pub(super) const FIRST: u64 = if cfg!(loom) { 4 } else { 8192 };
 
 /// Words of a ring; a power of two.
 #[inline]
@@ -42,7 +42,7 @@ pub(super) fn elsewhere(words: &[AtomicU64], at: u64) -> (u64, u64) {
     (word(1), word(2))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))] // where rings are smaller
 mod tests {
     use super::*;
 

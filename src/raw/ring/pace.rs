@@ -1,8 +1,9 @@
 //! How long to look before sleeping.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-use crate::raw::backoff;
+use crate::{
+    primitive::{AtomicU32, Ordering::Relaxed, spin_loop, yield_now},
+    raw::backoff,
+};
 
 /// What an endpoint has learned about its other side. Private to a process.
 ///
@@ -86,11 +87,11 @@ impl<'a> Looks<'a> {
     pub(crate) fn again(&mut self) -> bool {
         self.look += 1;
         if self.look <= SLOWER {
-            std::hint::spin_loop();
+            spin_loop();
         } else if self.look <= YIELDING {
             backoff::pause(4);
         } else if self.look <= LAST {
-            std::thread::yield_now();
+            yield_now();
         }
         self.look <= LAST
     }

@@ -11,8 +11,6 @@
 //!
 //! A consumer that dies before `head` moves has taken nothing; after it, the message.
 
-use std::sync::atomic::Ordering::*;
-
 use super::{
     area::{Area, FIRST, elsewhere},
     bytes::{Sink, copy_out},
@@ -22,6 +20,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::Ordering::*,
     raw::{
         mutex::{Acquired, LockFault},
         prefetch,

@@ -11,8 +11,6 @@
 //! `head` is acquired before words that were read are written again. The consumers' sleepers are
 //! looked at after the unlock; the barrier in between is theirs.
 
-use std::sync::atomic::{AtomicU64, Ordering::*};
-
 use super::{
     area::{Area, FIRST, elsewhere, ring_units},
     bytes::Source,
@@ -22,6 +20,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU64, Ordering::*},
     raw::{
         mutex::{Acquired, LockFault},
         prefetch,
@@ -74,7 +73,10 @@ impl RawRing {
     ) -> Result<(), SendFault> {
         self.locked(area, deadline, || {
             let begin = self.rest.elsewhere_tail.load(Relaxed);
-            let waiting = begin.saturating_sub(self.rest.elsewhere_head.load(Acquire));
+            // Where all was taken nothing waits, also if a consumer died before it said so.
+            let empty = self.consumers.head.load(Acquire) == self.producers.tail.load(Relaxed);
+            let taken = if empty { begin } else { self.rest.elsewhere_head.load(Acquire) };
+            let waiting = begin.saturating_sub(taken);
             if waiting != 0 && waiting.saturating_add(len) > most {
                 return Err(SendFault::Full);
             }
@@ -120,15 +122,16 @@ impl RawRing {
         mut alive: impl FnMut() -> bool,
     ) -> Result<(), SendFault> {
         loop {
-            // Before the attempt: what is taken after it found no room must not be overlooked, for
-            // nothing more may come.
-            let head = self.consumers.head.load(Relaxed);
+            // Seen before the attempt: what is taken while it fails ends the wait that follows, for nothing
+            // more may come.
+            let room = || (self.consumers.head.load(Acquire), self.rest.elsewhere_head.load(Acquire));
+            let before = room();
             match attempt() {
                 Err(SendFault::Full) => {}
                 other => return other,
             }
             let mut looks = Looks::new(pace);
-            let moved = || (self.consumers.head.load(Relaxed) != head || self.is_closed()).then_some(());
+            let moved = || (room() != before || self.is_closed()).then_some(());
             let mut found = moved().is_some();
             while !found && looks.again() {
                 found = moved().is_some();

@@ -12,14 +12,13 @@
 //! | `elsewhere_tail` | producers, after the commit | set from the committed message by `repair` |
 //! | `elsewhere_head` | consumers, before `head` | set from the message at `head` by `repair`, which gives back everything before |
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-
 use super::{
     area::Area,
     position::{Header, Position, words_for},
 };
 use crate::{
     deadline::Deadline,
+    primitive::{AtomicU32, AtomicU64, Ordering::*},
     raw::{bell::Bell, mutex::RawMutex},
 };
 
@@ -69,6 +68,7 @@ pub(crate) struct RawRing {
     pub(super) consumers: Consumers,
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<RawRing>() == 3 * 64);
 
 impl RawRing {

@@ -15,7 +15,7 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, Ordering::*, compiler_fence, fence};
+use crate::primitive::{AtomicBool, Ordering::*, compiler_fence, fence};
 
 /// Whether others can make this process's processors execute a barrier. A forked child inherits that
 /// together with its memory.

@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::{sync::atomic::AtomicU32, time::Duration};
+use std::time::Duration;
 
 use rustix::{
     io::Errno,
@@ -17,7 +17,7 @@ use rustix::{
     time::ClockId,
 };
 
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, primitive::AtomicU32};
 
 /// Why [`wait`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

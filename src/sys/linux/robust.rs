@@ -17,8 +17,9 @@
 use std::{
     mem::offset_of,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering::*},
 };
+
+use crate::primitive::{AtomicIsize, AtomicU32, AtomicUsize, Ordering::*, compiler_fence};
 
 /// Set in a lock word by whoever sleeps on it.
 pub(crate) const WAITERS: u32 = 0x8000_0000;
@@ -91,7 +92,7 @@ pub(crate) unsafe fn link_anchors(head: &Head, first: &Node, last: &Node) {
     // which it keeps a `prev` too), so the word `PREV_FROM_NEXT` before it is that node's `prev`.
     unsafe { write_prev(old_first, last.next.as_ptr() as usize) };
     // Last, so that a death on the way leaves the old list.
-    std::sync::atomic::compiler_fence(SeqCst);
+    compiler_fence(SeqCst);
     head.list.store(first.next.as_ptr() as usize, Relaxed);
 }
 

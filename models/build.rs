@@ -1,0 +1,5 @@
+//! Says to the machines that they are compiled for the model checker.
+
+fn main() {
+    println!("cargo::rustc-cfg=loom");
+}
