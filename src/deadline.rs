@@ -37,6 +37,9 @@ impl Deadline {
 
     /// The later of this and `least` from now.
     pub(crate) fn or_after(self, least: Duration) -> Self {
+        if self == Self::NEVER {
+            return self;
+        }
         let least = Self::after(least);
         if self.0.is_none_or(|at| least.0.is_some_and(|least| at >= least)) { self } else { least }
     }

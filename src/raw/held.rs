@@ -45,8 +45,8 @@ const SHORTCUTS: usize = 32;
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Thread {
-    /// The segment of the last cell. A record that is new, or wiped by a fork, knows none: this
-    /// one comparison on the fast path is also the question whether the record is ready.
+    /// The segment of a cell before. A record that is new, or wiped by a fork, knows none, and has no
+    /// shortcuts: the comparison on the fast path is also the question whether the record is ready.
     recent: Shortcut,
     tid: AtomicU32,
     /// Counts the removals from the middle, odd during one, for [`Thread::holds_inside`].
@@ -166,15 +166,21 @@ impl Thread {
         self.tid.load(Relaxed)
     }
 
-    /// The attachment slot for the cell at `address`, if that lies in the segment used last.
+    /// The attachment slot for the cell at `address`, if that lies in the segment used last, or in one
+    /// of the few before that have a shortcut.
     #[inline]
     pub(crate) fn recent_slot(&self, address: usize) -> Option<u32> {
-        self.recent.slot_of(address)
+        self.recent.slot_of(address).or_else(|| self.shortcut(address).slot_of(address))
+    }
+
+    #[inline]
+    fn shortcut(&self, address: usize) -> &Shortcut {
+        &self.shortcuts[(address >> 12) % SHORTCUTS]
     }
 
     /// The attachment slot for the cell at `address`; `None` if it lies in no segment.
     pub(crate) fn slot_of(&self, address: usize) -> Option<u32> {
-        let shortcut = &self.shortcuts[(address >> 12) % SHORTCUTS];
+        let shortcut = self.shortcut(address);
         if let Some(slot) = shortcut.slot_of(address) {
             let (base, len) = (shortcut.base.load(Relaxed), shortcut.len.load(Relaxed));
             self.recent.remember(base, len, slot);

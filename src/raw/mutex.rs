@@ -140,11 +140,12 @@ impl RawMutex {
     /// not wait for.
     #[inline]
     pub(crate) fn lock_held_briefly(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
-        if self.lock_free_one() {
-            Ok(Acquired::Released)
-        } else {
-            self.lock_contended(deadline.or_after(INSTANT))
-        }
+        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_held_one_briefly(deadline) }
+    }
+
+    #[cold]
+    fn lock_held_one_briefly(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
+        self.lock_contended(deadline.or_after(INSTANT))
     }
 
     /// Takes the lock if it is free now.
@@ -157,7 +158,7 @@ impl RawMutex {
         }
     }
 
-    /// The fast path: a free lock in the segment that this thread used last.
+    /// The fast path: a free lock in a segment that this thread has used before.
     #[inline]
     fn lock_free_one(&self) -> bool {
         let thread = Thread::current();

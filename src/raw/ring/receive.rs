@@ -153,8 +153,10 @@ impl RawRing {
             let bits = ring[at as usize].load(Acquire);
             if let Some((index, len)) = Header::of_short(bits) {
                 let need = words_for(len);
-                if enters_line(at + need, need) {
-                    prefetch::for_reading(&ring[((at + need + prefetch::AHEAD) % FIRST) as usize]);
+                let word = |at: u64| &ring[(at % FIRST) as usize];
+                // Only where more waits: a line that nobody has written yet is the producer's to have.
+                if enters_line(at + need, need) && word(at + need).load(Relaxed) != 0 {
+                    prefetch::for_reading(word(at + need + prefetch::AHEAD));
                 }
                 ring[at as usize].store(bits, Relaxed);
                 copy_out(ring, at, bytes.room(len as usize));
