@@ -161,10 +161,7 @@ impl Core {
                     return Err(if gone { Fault::Closed } else { Fault::NotYet });
                 }
                 SendFault::Full => {}
-                SendFault::Grow(ring) => {
-                    self.memory.reserve(ring)?;
-                    self.made.fetch_or(1 << ring, Relaxed);
-                }
+                SendFault::Grow(ring) => self.grow(ring)?,
                 SendFault::TooLarge => return self.send_elsewhere(bytes.long(), deadline, peers),
                 fault => return Err(refused(fault)),
             }
@@ -198,10 +195,22 @@ impl Core {
         };
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
         let sent = head.ring.send(attempt, &self.sending, deadline, alive);
-        if let Some(error) = failed {
-            return Err(error.into());
+        match (sent, failed) {
+            (_, Some(error)) => Err(error.into()),
+            // For the few words that say where it is.
+            (Err(SendFault::Grow(ring)), None) => {
+                self.grow(ring)?;
+                self.send_elsewhere(bytes, deadline, peers)
+            }
+            (sent, None) => sent.map_err(refused),
         }
-        sent.map_err(refused)
+    }
+
+    /// Makes sure of a ring, before messages go to it.
+    fn grow(&self, ring: usize) -> Result<()> {
+        self.memory.reserve(ring)?;
+        self.made.fetch_or(1 << ring, Relaxed);
+        Ok(())
     }
 
     /// Receives a message into `bytes`, or by the deadline nothing. `peers` is the side that must live.

@@ -6,6 +6,7 @@ mod prefetch;
 pub(crate) mod region;
 mod held;
 mod life;
+mod fault;
 pub(crate) mod mutex;
 pub(crate) mod bell;
 pub(crate) mod versioned;

@@ -18,9 +18,10 @@
 
 use std::time::Duration;
 
+pub(crate) use super::fault::{Acquired, LockFault};
 use super::{
     backoff::Backoff,
-    held::{MAX_HELD, Thread},
+    held::Thread,
     life,
     region::{self, NO_SLOT, Peers},
 };
@@ -54,31 +55,6 @@ const SPARE: usize = 3;
 #[cfg(not(loom))] // whose atomics are larger
 const _: () = assert!(size_of::<RawMutex>() == 40 && std::mem::offset_of!(Node, data) == 4);
 
-/// How an acquisition found the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "after the death of an owner the protected value needs a repair"]
-pub(crate) enum Acquired {
-    /// The last owner released it.
-    Released,
-    /// The last owner died.
-    OwnerDied,
-}
-
-/// Why a lock was not acquired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LockFault {
-    /// Somebody holds it.
-    Held,
-    /// Nobody released it in time.
-    TimedOut,
-    /// The calling thread holds it already.
-    OwnLock,
-    /// The calling thread holds as many locks as the kernel would walk.
-    TooMany,
-    /// This process was forked and could not attach to the segment for itself.
-    Detached,
-}
-
 /// How long a lock is held at the most that is held for an instant, on a busy machine.
 const INSTANT: Duration = Duration::from_millis(100);
 
@@ -88,30 +64,6 @@ const NAP: Duration = Duration::from_micros(100);
 
 /// A waiter asks whether the owner lives after each slice, first soon and then more rarely.
 const FIRST_SLICE: Duration = Duration::from_millis(1);
-
-impl LockFault {
-    /// What a call that returns no error says when it panics.
-    pub(crate) fn sentence(self) -> String {
-        match self {
-            Self::Held => "the lock is held by another thread or process".to_owned(),
-            Self::TimedOut => "the lock was not released in the time given".to_owned(),
-            Self::OwnLock => {
-                "this thread holds the lock already and would wait for itself: drop the first guard \
-                              before locking again"
-                    .to_owned()
-            }
-            Self::Detached => {
-                "this process was forked and could not attach to the shared object for itself (no \
-                               descriptor, no free slot, or another pid namespace): open it again by its name"
-                    .to_owned()
-            }
-            Self::TooMany => format!(
-                "this thread holds {MAX_HELD} locks in shared memory, as many as the kernel hands on when it dies: \
-                 drop some guards first"
-            ),
-        }
-    }
-}
 
 impl RawMutex {
     pub(crate) const fn new() -> Self {

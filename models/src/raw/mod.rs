@@ -18,6 +18,8 @@ pub(crate) mod claims;
 pub(crate) mod condvar;
 #[path = "../../../src/raw/event.rs"]
 pub(crate) mod event;
+#[path = "../../../src/raw/fault.rs"]
+mod fault;
 #[path = "../../../src/raw/leases.rs"]
 pub(crate) mod leases;
 #[path = "../../../src/raw/mutex.rs"]
