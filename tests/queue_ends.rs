@@ -82,6 +82,43 @@ fn closing_ends_every_wait() {
     });
 }
 
+/// One that finds no room for a large message looks at other things than one with a short message.
+#[test]
+fn who_has_a_large_message_hears_that_a_queue_is_closed() {
+    let _guard = bounded("a closed queue and a large message");
+    let queue = Queue::<()>::options().bytes(64 << 10).bounded(10).unwrap();
+    let large = vec![7; 100_000];
+    queue.send_bytes(&large).unwrap();
+    assert!(matches!(soon("try_send", || queue.try_send_bytes(&large)), Err(TrySendError::Full)));
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| queue.send_bytes(&large));
+        thread::sleep(Duration::from_millis(5));
+        queue.close();
+        assert!(matches!(sender.join().unwrap(), Err(SendError::Closed)));
+    });
+    assert!(matches!(soon("try_send", || queue.try_send_bytes(&large)), Err(TrySendError::Closed)));
+    let late = soon("send_timeout", || queue.send_bytes_timeout(&large, LONG));
+    assert!(matches!(late, Err(SendTimeoutError::Closed)));
+    assert!(matches!(queue.send_bytes(&large), Err(SendError::Closed)));
+    assert_eq!(queue.recv_bytes(&mut vec![0; 100_000]).unwrap(), large.len());
+}
+
+/// The word that says where a large message is may be the one that does not fit any more.
+#[test]
+fn a_queue_grows_for_a_message_that_lies_elsewhere() {
+    let _guard = bounded("growing for a large message");
+    let queue = Queue::<()>::options().bytes(256 << 10).unbounded().unwrap();
+    let large = vec![7; 300_000];
+    for short in [4093, 4094, 4095, 4096] {
+        (0..short).for_each(|_| queue.send_bytes(&[1; 8]).unwrap());
+        queue.send_bytes(&large).unwrap();
+        let mut buffer = vec![0; 300_000];
+        (0..short).for_each(|_| assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), 8));
+        assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), large.len());
+        assert!(buffer == large && queue.is_empty());
+    }
+}
+
 fn sleep_for_ever() -> ! {
     loop {
         thread::park();

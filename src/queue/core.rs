@@ -88,7 +88,7 @@ impl Core {
 
     /// Messages in the ring, and such that were returned.
     pub(crate) fn len(&self) -> usize {
-        self.head().ring.len()
+        self.head().ring.len(&self.memory)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -161,10 +161,7 @@ impl Core {
                     return Err(if gone { Fault::Closed } else { Fault::NotYet });
                 }
                 SendFault::Full => {}
-                SendFault::Grow(ring) => {
-                    self.memory.reserve(ring)?;
-                    self.made.fetch_or(1 << ring, Relaxed);
-                }
+                SendFault::Grow(ring) => self.grow(ring)?,
                 SendFault::TooLarge => return self.send_elsewhere(bytes.long(), deadline, peers),
                 fault => return Err(refused(fault)),
             }
@@ -174,6 +171,13 @@ impl Core {
                 Err(again) => fault = again,
             }
         }
+    }
+
+    /// Makes sure of a ring.
+    fn grow(&self, ring: usize) -> Result<()> {
+        self.memory.reserve(ring)?;
+        self.made.fetch_or(1 << ring, Relaxed);
+        Ok(())
     }
 
     /// Sends what is too large for the rings.
@@ -186,8 +190,9 @@ impl Core {
             return Err(Error::new(ErrorKind::InvalidInput, message).into());
         }
         let mut failed = None;
-        let attempt = || {
-            let write = |begin: u64| match self.segment().write_behind(ELSEWHERE + begin, bytes) {
+        let mut attempt = || {
+            let place = |begin: u64| ELSEWHERE.saturating_add(begin);
+            let write = |begin: u64| match self.segment().write_behind(place(begin), bytes) {
                 Ok(()) => true,
                 Err(error) => {
                     failed = Some(error);
@@ -197,7 +202,13 @@ impl Core {
             head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
         };
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
-        let sent = head.ring.send(attempt, &self.sending, deadline, alive);
+        let sent = loop {
+            match head.ring.send(&mut attempt, &self.sending, deadline, alive) {
+                // What says where the message is has no room in its ring either.
+                Err(SendFault::Grow(ring)) => self.grow(ring)?,
+                sent => break sent,
+            }
+        };
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -292,9 +303,7 @@ impl Core {
     ) -> Result<bool, ReceiveFault> {
         let head = self.head();
         let died = || head.leases.void_untaken(&head.ring);
-        let give_back = |from: u64, to: u64| {
-            self.segment().discard_behind(ELSEWHERE.saturating_add(from), to.saturating_sub(from));
-        };
+        let give_back = |to: u64| self.segment().discard_behind(ELSEWHERE, to);
         head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
     }
 
@@ -454,7 +463,7 @@ impl Core {
     /// How many messages were sent and are not done.
     pub(super) fn unfinished(&self) -> usize {
         let head = self.head();
-        head.ring.len() + head.leases.unfinished(&head.ring)
+        self.len() + head.leases.unfinished(&head.ring)
     }
 
     /// Waits until everything is done; false if the deadline passes first.
