@@ -119,6 +119,28 @@ fn a_queue_grows_for_a_message_that_lies_elsewhere() {
     }
 }
 
+/// A process that ends with an end, and one that has its place in the channel after it.
+#[test]
+fn an_end_of_who_is_gone_counts_for_nobody_else() {
+    let _guard = bounded("a place in a channel");
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let gone =
+        commons::spawn((sender.clone(), unique("gone")), |(sender, name): (Sender<u32>, String)| -> () {
+            let _name_is_given_back = Value::create(&name, 0u8).unwrap();
+            sender.send(&7).unwrap();
+            std::process::exit(0);
+        });
+    assert!(gone.unwrap().join().is_err(), "it returned nothing");
+    let next = commons::spawn(receiver, |receiver: Receiver<u32>| {
+        receiver.recv().unwrap();
+        matches!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected))
+    });
+    let next = next.unwrap();
+    common::eventually("it has its place", || sender.is_empty());
+    drop(sender);
+    assert!(next.join().unwrap(), "nobody can send, and it was not told");
+}
+
 fn sleep_for_ever() -> ! {
     loop {
         thread::park();
