@@ -18,7 +18,7 @@ use commons::{
     Array, Connection, ErrorKind, Process, Queue, Receiver, RecvError, RecvTimeoutError, Select, SendError,
     SendTimeoutError, Sender, TryRecvError, TrySendError, Value,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 commons::init_in_tests!();
 
@@ -139,6 +139,31 @@ fn an_end_of_who_is_gone_counts_for_nobody_else() {
     common::eventually("it has its place", || sender.is_empty());
     drop(sender);
     assert!(next.join().unwrap(), "nobody can send, and it was not told");
+}
+
+/// An end that was given to a process that could not be started.
+#[test]
+fn an_end_that_goes_nowhere_is_gone() {
+    let _guard = bounded("an end for nobody");
+    let refused = commons::spawn((), |()| {
+        let limit = getrlimit(Resource::Nofile);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        let mut refused = 0;
+        // With so many descriptors, some are enough to describe the arguments and too few for the rest.
+        for descriptors in open.. {
+            let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+            setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), ..limit }).unwrap();
+            let process = commons::spawn(sender, drop::<Sender<u32>>);
+            setrlimit(Resource::Nofile, limit).unwrap();
+            assert!(matches!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected)));
+            match process {
+                Ok(process) => return process.join().map(|()| refused).unwrap(),
+                Err(_) => refused += 1,
+            }
+        }
+        unreachable!("it starts at last")
+    });
+    assert_ne!(common::workers::join(refused), 0);
 }
 
 fn sleep_for_ever() -> ! {
