@@ -166,6 +166,35 @@ fn an_end_that_goes_nowhere_is_gone() {
     assert_ne!(common::workers::join(refused), 0);
 }
 
+/// What others work on may come back, and a receive waits for it.
+#[test]
+fn a_closed_queue_is_not_ready_while_others_work() {
+    let _guard = bounded("select on a closed queue");
+    for done in [true, false] {
+        let queue = Queue::<u32>::bounded(10).unwrap();
+        queue.send(&1).unwrap();
+        queue.close();
+        let (leased, wait) = mpsc::channel();
+        let (go, told) = mpsc::channel();
+        thread::scope(|scope| {
+            let queue = &queue;
+            scope.spawn(move || {
+                let lease = queue.lease().unwrap();
+                leased.send(()).unwrap();
+                told.recv().unwrap();
+                if done { lease.done().unwrap() } else { drop(lease) }
+            });
+            wait.recv().unwrap();
+            assert_eq!(Select::new().on(queue).try_wait().unwrap(), []);
+            assert!(matches!(queue.try_recv(), Err(TryRecvError::Empty)));
+            go.send(()).unwrap();
+            assert_eq!(Select::new().on(queue).wait_timeout(LONG).unwrap(), [0]);
+            assert_eq!(queue.try_recv().ok(), if done { None } else { Some(1) });
+        });
+        assert_eq!(Select::new().on(&queue).try_wait().unwrap(), [0]);
+    }
+}
+
 fn sleep_for_ever() -> ! {
     loop {
         thread::park();

@@ -106,7 +106,8 @@ impl Core {
     /// Whether a receive would not wait.
     pub(crate) fn is_ready(&self) -> bool {
         let head = self.head();
-        head.ring.has_message(&self.memory) || head.returned.load(Relaxed) != 0 || head.ring.is_closed()
+        let waits = head.ring.has_message(&self.memory) || head.returned.load(Relaxed) != 0;
+        waits || head.ring.is_closed() && !self.others_lease()
     }
 
     /// Counts an end of this process.
