@@ -11,7 +11,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use commons::{Error, Queue};
+use commons::{Error, Queue, RecvError};
 
 /// Words and how often they occur.
 type Counts = HashMap<String, u64>;
@@ -47,7 +47,11 @@ fn read((directory, texts): (PathBuf, Queue<Text>)) -> Result<u64, Error> {
 
 /// Second stage, one for each CPU: counts the words of one text after the other.
 fn count((texts, counts): (Queue<Text>, Queue<Counted>)) -> Result<(), Error> {
-    while let Ok(lease) = texts.lease() {
+    loop {
+        let lease = match texts.lease() {
+            Err(RecvError::Closed) => return Ok(()),
+            lease => lease?,
+        };
         let (path, text) = &*lease;
         let mut words = Counts::new();
         for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
@@ -56,7 +60,6 @@ fn count((texts, counts): (Queue<Text>, Queue<Counted>)) -> Result<(), Error> {
         counts.send(&(path.clone(), words))?;
         lease.done()?;
     }
-    Ok(())
 }
 
 /// Third stage: merges the counts of all texts.
@@ -105,7 +108,7 @@ fn main() -> Result<(), Error> {
     let sent = reader.join()??;
     for counter in counters {
         // What a counter had that was killed, another one has counted.
-        if let Err(failure) = counter.join() {
+        if let Err(failure) = counter.join().map_err(Error::from).and_then(|counted| counted) {
             eprintln!("a counter has ended early: {failure}");
         }
     }

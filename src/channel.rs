@@ -113,7 +113,7 @@ macro_rules! end {
 
         impl<'de, T> Deserialize<'de> for $name<T> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let expected = Core::expected(Kind::Channel, element::<T>());
+                let expected = queue::expected(Kind::Channel, element::<T>());
                 // Counted before the message counts as received: there is always one or the other.
                 Segment::deserialize_then(deserializer, &expected, |segment| Core::of(segment).map(Self::of))
             }

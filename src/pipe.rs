@@ -229,7 +229,7 @@ impl<T, const SENDS: bool> Way<T, SENDS> {
 
 impl<'de, T, const SENDS: bool> Deserialize<'de> for Way<T, SENDS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = Core::expected(Kind::Pipe, element::<T>());
+        let expected = queue::expected(Kind::Pipe, element::<T>());
         Segment::deserialize_then(deserializer, &expected, |segment| {
             let core = Core::of(segment)?;
             core.enter(Self::SIDE);

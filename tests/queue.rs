@@ -4,6 +4,7 @@ mod common;
 
 use std::{
     collections::BTreeMap,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -318,4 +319,33 @@ fn select_tells_what_is_ready() {
         scope.spawn(|| event.set());
         assert_eq!(waits.wait().unwrap(), [2]);
     });
+}
+
+/// A number that cannot be read while it is said to be unreadable.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "u8")]
+struct Readable(u8);
+
+static UNREADABLE: AtomicU8 = AtomicU8::new(0);
+
+impl TryFrom<u8> for Readable {
+    type Error = &'static str;
+
+    fn try_from(n: u8) -> Result<Self, Self::Error> {
+        if n == UNREADABLE.load(Relaxed) { Err("unreadable") } else { Ok(Self(n)) }
+    }
+}
+
+#[test]
+fn a_dead_message_that_cannot_be_read_takes_no_other_with_it() {
+    let queue = Queue::<Readable>::options().max_attempts(1).bounded(10).unwrap();
+    (1..=3).for_each(|n| queue.send(&Readable(n)).unwrap());
+    (0..3).for_each(|_| drop(queue.lease().unwrap()));
+    assert!(queue.try_lease().is_err());
+    UNREADABLE.store(2, Relaxed);
+    let dead = || queue.dead().map(|dead| dead.iter().map(|Readable(n)| *n).collect::<Vec<_>>());
+    assert_eq!(dead().unwrap(), [1]);
+    assert_eq!(dead().unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(dead().unwrap(), [3]);
+    assert_eq!(dead().unwrap(), []);
 }

@@ -18,7 +18,7 @@ use commons::{
     Array, Connection, ErrorKind, Process, Queue, Receiver, RecvError, RecvTimeoutError, Select, SendError,
     SendTimeoutError, Sender, TryRecvError, TrySendError, Value,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 commons::init_in_tests!();
 
@@ -80,6 +80,119 @@ fn closing_ends_every_wait() {
             assert!(matches!(sender.join().unwrap(), Err(SendError::Closed)));
         }
     });
+}
+
+/// One that finds no room for a large message looks at other things than one with a short message.
+#[test]
+fn who_has_a_large_message_hears_that_a_queue_is_closed() {
+    let _guard = bounded("a closed queue and a large message");
+    let queue = Queue::<()>::options().bytes(64 << 10).bounded(10).unwrap();
+    let large = vec![7; 100_000];
+    queue.send_bytes(&large).unwrap();
+    assert!(matches!(soon("try_send", || queue.try_send_bytes(&large)), Err(TrySendError::Full)));
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| queue.send_bytes(&large));
+        thread::sleep(Duration::from_millis(5));
+        queue.close();
+        assert!(matches!(sender.join().unwrap(), Err(SendError::Closed)));
+    });
+    assert!(matches!(soon("try_send", || queue.try_send_bytes(&large)), Err(TrySendError::Closed)));
+    let late = soon("send_timeout", || queue.send_bytes_timeout(&large, LONG));
+    assert!(matches!(late, Err(SendTimeoutError::Closed)));
+    assert!(matches!(queue.send_bytes(&large), Err(SendError::Closed)));
+    assert_eq!(queue.recv_bytes(&mut vec![0; 100_000]).unwrap(), large.len());
+}
+
+/// The word that says where a large message is may be the one that does not fit any more.
+#[test]
+fn a_queue_grows_for_a_message_that_lies_elsewhere() {
+    let _guard = bounded("growing for a large message");
+    let queue = Queue::<()>::options().bytes(256 << 10).unbounded().unwrap();
+    let large = vec![7; 300_000];
+    for short in [4093, 4094, 4095, 4096] {
+        (0..short).for_each(|_| queue.send_bytes(&[1; 8]).unwrap());
+        queue.send_bytes(&large).unwrap();
+        let mut buffer = vec![0; 300_000];
+        (0..short).for_each(|_| assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), 8));
+        assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), large.len());
+        assert!(buffer == large && queue.is_empty());
+    }
+}
+
+/// A process that ends with an end, and one that has its place in the channel after it.
+#[test]
+fn an_end_of_who_is_gone_counts_for_nobody_else() {
+    let _guard = bounded("a place in a channel");
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let gone =
+        commons::spawn((sender.clone(), unique("gone")), |(sender, name): (Sender<u32>, String)| -> () {
+            let _name_is_given_back = Value::create(&name, 0u8).unwrap();
+            sender.send(&7).unwrap();
+            std::process::exit(0);
+        });
+    assert!(gone.unwrap().join().is_err(), "it returned nothing");
+    let next = commons::spawn(receiver, |receiver: Receiver<u32>| {
+        receiver.recv().unwrap();
+        matches!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected))
+    });
+    let next = next.unwrap();
+    common::eventually("it has its place", || sender.is_empty());
+    drop(sender);
+    assert!(next.join().unwrap(), "nobody can send, and it was not told");
+}
+
+/// An end that was given to a process that could not be started.
+#[test]
+fn an_end_that_goes_nowhere_is_gone() {
+    let _guard = bounded("an end for nobody");
+    let refused = commons::spawn((), |()| {
+        let limit = getrlimit(Resource::Nofile);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        let mut refused = 0;
+        // With so many descriptors, some are enough to describe the arguments and too few for the rest.
+        for descriptors in open.. {
+            let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+            setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), ..limit }).unwrap();
+            let process = commons::spawn(sender, drop::<Sender<u32>>);
+            setrlimit(Resource::Nofile, limit).unwrap();
+            assert!(matches!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected)));
+            match process {
+                Ok(process) => return process.join().map(|()| refused).unwrap(),
+                Err(_) => refused += 1,
+            }
+        }
+        unreachable!("it starts at last")
+    });
+    assert_ne!(common::workers::join(refused), 0);
+}
+
+/// What others work on may come back, and a receive waits for it.
+#[test]
+fn a_closed_queue_is_not_ready_while_others_work() {
+    let _guard = bounded("select on a closed queue");
+    for done in [true, false] {
+        let queue = Queue::<u32>::bounded(10).unwrap();
+        queue.send(&1).unwrap();
+        queue.close();
+        let (leased, wait) = mpsc::channel();
+        let (go, told) = mpsc::channel();
+        thread::scope(|scope| {
+            let queue = &queue;
+            scope.spawn(move || {
+                let lease = queue.lease().unwrap();
+                leased.send(()).unwrap();
+                told.recv().unwrap();
+                if done { lease.done().unwrap() } else { drop(lease) }
+            });
+            wait.recv().unwrap();
+            assert_eq!(Select::new().on(queue).try_wait().unwrap(), []);
+            assert!(matches!(queue.try_recv(), Err(TryRecvError::Empty)));
+            go.send(()).unwrap();
+            assert_eq!(Select::new().on(queue).wait_timeout(LONG).unwrap(), [0]);
+            assert_eq!(queue.try_recv().ok(), if done { None } else { Some(1) });
+        });
+        assert_eq!(Select::new().on(&queue).try_wait().unwrap(), [0]);
+    }
 }
 
 fn sleep_for_ever() -> ! {

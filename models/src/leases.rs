@@ -66,7 +66,7 @@ impl Work {
             leased = Some((held, bytes[0].into()));
             true
         };
-        let received = self.ring.try_receive(&self.words, &mut bytes, Deadline::NEVER, died, |_, _| {}, keep);
+        let received = self.ring.try_receive(&self.words, &mut bytes, Deadline::NEVER, died, |_| {}, keep);
         assert!(received == Ok(true) || received == Err(ReceiveFault::Empty));
         leased
     }

@@ -76,8 +76,8 @@ impl Queue {
             }
             true
         };
-        let give_back = |from: u64, to: u64| {
-            (from..to).for_each(|byte| self.words.behind[byte as usize].store(GONE, Relaxed));
+        let give_back = |to: u64| {
+            (0..to).for_each(|byte| self.words.behind[byte as usize].store(GONE, Relaxed));
         };
         self.ring.try_receive(&self.words, &mut bytes, Deadline::NEVER, || {}, give_back, keep)?;
         let (first, second) = bytes.split_at(8);
@@ -111,7 +111,7 @@ impl Queue {
     fn drain(&self) -> Vec<u64> {
         let left: Vec<u64> = std::iter::from_fn(|| self.try_receive().ok()).collect();
         assert_eq!(self.ring.try_send(&self.words, MADE, &&*bytes_of(99), Deadline::NEVER), Ok(()));
-        assert_eq!((self.ring.len(), self.try_receive(), self.ring.len()), (1, Ok(99), 0));
+        assert_eq!((self.ring.len(&self.words), self.try_receive(), self.ring.len(&self.words)), (1, Ok(99), 0));
         assert_eq!(self.send_elsewhere(100), Ok(()));
         assert_eq!(self.try_receive(), Ok(100));
         left

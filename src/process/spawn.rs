@@ -54,9 +54,13 @@ use crate::{
 pub fn spawn<A: Message, R: Message>(args: A, f: fn(A) -> R) -> Result<Process<R>> {
     check_initialised()?;
     let function = Function::of(f)?;
-    let arguments = encode_pinned(&args)?;
-    let started = request(function, &arguments).and_then(spawner::start);
-    started.map(Process::new).map_err(|error| Error::os("cannot start a process", error))
+    // What the arguments refer to stays alive until the worker has it, if there is one.
+    let started = segment::pinning(|| {
+        let arguments = message::encode(&args)?;
+        let started = request(function, &arguments).and_then(spawner::start);
+        started.map_err(|error| Error::os("cannot start a process", error))
+    });
+    started.map(Process::new)
 }
 
 fn check_initialised() -> Result<()> {
@@ -76,11 +80,6 @@ fn check_initialised() -> Result<()> {
         "no process was started, because commons::init() has not run: make it the first line of main; in \
          tests write `commons::init_in_tests!();` at the top",
     ))
-}
-
-/// The arguments as bytes. What they refer to stays alive until the worker has it.
-fn encode_pinned<A: Message>(args: &A) -> Result<Vec<u8>> {
-    segment::pinning(|| message::encode(args))
 }
 
 fn request(function: Function, arguments: &[u8]) -> io::Result<Request> {

@@ -18,7 +18,7 @@ use crate::{
         mutex::LockFault,
         ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink, Source},
     },
-    segment::{Element, Expected, Kind, QueueSettings, Segment, Settings},
+    segment::{Element, Kind, QueueSettings, Segment, Settings},
 };
 
 /// Messages that wait elsewhere lie behind the places of leases.
@@ -65,10 +65,6 @@ impl Core {
         Memory::of(segment).map(Self::over)
     }
 
-    pub(crate) fn expected(kind: Kind, element: Element) -> Expected {
-        super::memory::expected(kind, element)
-    }
-
     fn over(memory: Memory) -> Self {
         Self { memory, made: AtomicU32::new(1), sending: Pace::default(), receiving: Pace::default() }
     }
@@ -86,9 +82,9 @@ impl Core {
         self.memory.head()
     }
 
-    /// Messages in the ring, and such that were returned.
+    /// Messages in the ring.
     pub(crate) fn len(&self) -> usize {
-        self.head().ring.len()
+        self.head().ring.len(&self.memory)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -106,7 +102,8 @@ impl Core {
     /// Whether a receive would not wait.
     pub(crate) fn is_ready(&self) -> bool {
         let head = self.head();
-        head.ring.has_message(&self.memory) || head.returned.load(Relaxed) != 0 || head.ring.is_closed()
+        let waits = head.ring.has_message(&self.memory) || head.returned.load(Relaxed) != 0;
+        waits || head.ring.is_closed() && !self.others_lease()
     }
 
     /// Counts an end of this process.
@@ -173,6 +170,13 @@ impl Core {
         }
     }
 
+    /// Makes sure of a ring.
+    fn grow(&self, ring: usize) -> Result<()> {
+        self.memory.reserve(ring)?;
+        self.made.fetch_or(1 << ring, Relaxed);
+        Ok(())
+    }
+
     /// Sends what is too large for the rings.
     #[cold]
     fn send_elsewhere(&self, bytes: &[u8], deadline: Deadline, peers: Option<Side>) -> Result<(), Fault> {
@@ -183,8 +187,9 @@ impl Core {
             return Err(Error::new(ErrorKind::InvalidInput, message).into());
         }
         let mut failed = None;
-        let attempt = || {
-            let write = |begin: u64| match self.segment().write_behind(ELSEWHERE + begin, bytes) {
+        let mut attempt = || {
+            let place = |begin: u64| ELSEWHERE.saturating_add(begin);
+            let write = |begin| match self.segment().write_behind(place(begin), bytes) {
                 Ok(()) => true,
                 Err(error) => {
                     failed = Some(error);
@@ -194,23 +199,17 @@ impl Core {
             head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
         };
         let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
-        let sent = head.ring.send(attempt, &self.sending, deadline, alive);
-        match (sent, failed) {
-            (_, Some(error)) => Err(error.into()),
-            // For the few words that say where it is.
-            (Err(SendFault::Grow(ring)), None) => {
-                self.grow(ring)?;
-                self.send_elsewhere(bytes, deadline, peers)
+        let sent = loop {
+            match head.ring.send(&mut attempt, &self.sending, deadline, alive) {
+                // What says where the message is has no room in its ring either.
+                Err(SendFault::Grow(ring)) => self.grow(ring)?,
+                sent => break sent,
             }
-            (sent, None) => sent.map_err(refused),
+        };
+        if let Some(error) = failed {
+            return Err(error.into());
         }
-    }
-
-    /// Makes sure of a ring, before messages go to it.
-    fn grow(&self, ring: usize) -> Result<()> {
-        self.memory.reserve(ring)?;
-        self.made.fetch_or(1 << ring, Relaxed);
-        Ok(())
+        sent.map_err(refused)
     }
 
     /// Receives a message into `bytes`, or by the deadline nothing. `peers` is the side that must live.
@@ -301,9 +300,7 @@ impl Core {
     ) -> Result<bool, ReceiveFault> {
         let head = self.head();
         let died = || head.leases.void_untaken(&head.ring);
-        let give_back = |from: u64, to: u64| {
-            self.segment().discard_behind(ELSEWHERE.saturating_add(from), to.saturating_sub(from));
-        };
+        let give_back = |to: u64| self.segment().discard_behind(ELSEWHERE, to);
         head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
     }
 
@@ -463,7 +460,7 @@ impl Core {
     /// How many messages were sent and are not done.
     pub(super) fn unfinished(&self) -> usize {
         let head = self.head();
-        head.ring.len() + head.leases.unfinished(&head.ring)
+        self.len() + head.leases.unfinished(&head.ring)
     }
 
     /// Waits until everything is done; false if the deadline passes first.

@@ -1,8 +1,9 @@
 //! Who has a sending or a receiving end, and lives.
 //!
-//! A count for each side and each process, by its attachment slot. The counts of a dead process are
-//! void; so nobody has to take back what a killed process had. An end that travels in a message is
-//! counted by the segment's pins.
+//! A count for each side and each process, by its attachment slot: in the lower half of a word, below
+//! the generation of the slot. The counts of a dead process are void, and so they are when another one
+//! has the slot; so nobody has to take back what a killed process had. An end that travels in a message
+//! is counted by the segment's pins.
 
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -34,26 +35,39 @@ impl RawEnds {
         }
     }
 
-    /// Counts an end of this process. The slot may have been a dead process's: its count is void.
+    /// Counts an end of this process.
     pub(super) fn enter(&self, side: Side, segment: &Segment) {
-        if let Some(count) = self.of(side).get(segment.slot() as usize) {
-            count.fetch_add(1, AcqRel);
-        }
+        self.change(side, segment, |count| Some(count.saturating_add(1)));
     }
 
-    /// Takes an end of this process away.
+    /// Takes an end of this process away. More than can be counted stay until the process leaves.
     pub(super) fn leave(&self, side: Side, segment: &Segment) {
-        if let Some(count) = self.of(side).get(segment.slot() as usize) {
-            let _ = count.fetch_update(AcqRel, Acquire, |count| count.checked_sub(1));
+        self.change(side, segment, |count| if count == u16::MAX { None } else { count.checked_sub(1) });
+    }
+
+    fn change(&self, side: Side, segment: &Segment, change: impl Fn(u16) -> Option<u16>) {
+        let slot = segment.slot();
+        let generation = segment.slot_generation(slot);
+        if let Some(word) = self.of(side).get(slot as usize) {
+            let changed =
+                |word| change(count(word, generation)).map(|count| generation << 16 | u32::from(count));
+            let _ = word.fetch_update(AcqRel, Acquire, changed);
         }
     }
 
     /// Whether any living process has an end of this side, or one is on its way.
     pub(super) fn has(&self, side: Side, segment: &Segment) -> bool {
-        if segment.is_pinned() {
-            return true;
-        }
-        let used = self.of(side).iter().enumerate().filter(|(_, count)| count.load(Acquire) != 0);
-        used.into_iter().any(|(slot, _)| segment.slot_is_alive(slot as u32))
+        let has = |(slot, word): (u32, &AtomicU32)| {
+            count(word.load(Acquire), segment.slot_generation(slot)) != 0 && segment.slot_is_alive(slot)
+        };
+        let somebody_has = || (0..).zip(self.of(side)).any(has);
+        // An end on its way is counted twice for a moment when it leaves and when it arrives. Looking only
+        // once would miss one that leaves between the two looks, or arrives between the other two.
+        somebody_has() || segment.is_pinned() || somebody_has()
     }
+}
+
+/// What a word counts if its slot has this generation: 0 if it is of a process that had the slot before.
+fn count(word: u32, generation: u32) -> u16 {
+    if word >> 16 == generation & 0xffff { word as u16 } else { 0 }
 }

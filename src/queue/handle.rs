@@ -267,7 +267,8 @@ impl<T: Message> Queue<T> {
     /// The messages that were delivered too often, taken out of the queue.
     ///
     /// # Errors
-    /// If one of them is no `T`; it is gone then.
+    /// If the first of them is no `T`; it is gone then. Another one that is none ends the list, and the
+    /// next call tells of it.
     ///
     /// # Examples
     /// ```
@@ -283,10 +284,13 @@ impl<T: Message> Queue<T> {
         let leases = &self.core.head().leases;
         while let Some(held) = leases.take_dead()? {
             let mut bytes = Vec::new();
-            let read = self.core.read_lease(held, &mut bytes);
+            let read = self.core.read_lease(held, &mut bytes).and_then(|()| message::decode(&bytes));
+            if read.is_err() && !dead.is_empty() {
+                leases.bury(held.slot);
+                break;
+            }
             self.core.finish_lease(held);
-            read?;
-            dead.push(message::decode(&bytes)?);
+            dead.push(read?);
         }
         Ok(dead)
     }
@@ -482,7 +486,7 @@ impl<T> Serialize for Queue<T> {
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = Core::expected(Kind::Queue, element::<T>());
+        let expected = super::memory::expected(Kind::Queue, element::<T>());
         Segment::deserialize_then(deserializer, &expected, Core::of).map(Self::of)
     }
 }

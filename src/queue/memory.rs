@@ -146,7 +146,7 @@ fn payload_len(rings: u64) -> Option<u64> {
     Some(WORDS + ring_offset(rings) * 8)
 }
 
-pub(super) fn expected(kind: Kind, element: Element) -> Expected {
+pub(crate) fn expected(kind: Kind, element: Element) -> Expected {
     let payload_align = align_of::<QueueHead>() as u64;
     Expected { kind, element, shape: None, payload_len, payload_align }
 }

@@ -28,4 +28,5 @@ pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRec
 pub use handle::Queue;
 pub(crate) use handle::{recv_decoded, send_encoded};
 pub use lease::Lease;
+pub(crate) use memory::expected;
 pub use messages::Messages;

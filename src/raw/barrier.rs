@@ -98,8 +98,9 @@ impl<const N: usize> RawBarrier<N> {
     }
 
     fn arrived(&self, generation: u64) -> usize {
-        let here =
-            |seat: &&Seat| seat.party.load(Relaxed) != 0 && seat.arrived.load(Acquire) == generation + 1;
+        let here = |seat: &&Seat| {
+            seat.party.load(Relaxed) != 0 && seat.arrived.load(Acquire) == generation.wrapping_add(1)
+        };
         self.seats.iter().filter(here).count()
     }
 
@@ -112,7 +113,7 @@ impl<const N: usize> RawBarrier<N> {
         let place = self.arrive(generation);
         let all = place.is_ok_and(|place| place + 1 >= self.parties() as usize);
         if all {
-            self.generation.store(generation + 1, Release);
+            self.generation.store(generation.wrapping_add(1), Release);
         }
         self.leave();
         let place = place?;
@@ -153,7 +154,7 @@ impl<const N: usize> RawBarrier<N> {
         let room = taken < self.parties() as usize;
         let free = || self.seats.iter().find(|seat| seat.party.load(Relaxed) == 0).filter(|_| room);
         let seat = mine.or_else(free).ok_or(BarrierFault::TooManyParties)?;
-        seat.arrived.store(generation + 1, Release);
+        seat.arrived.store(generation.wrapping_add(1), Release);
         seat.party.store(me, Release);
         Ok(before)
     }
@@ -211,12 +212,29 @@ impl<const N: usize> RawBarrier<N> {
     /// Empty seats and a whole barrier; who waits now hears that it was broken.
     pub(crate) fn reset(&self) -> Result<(), LockFault> {
         let _ = self.lock.lock()?;
-        self.epoch.store(self.epoch.load(Relaxed) + 1, Release);
+        self.epoch.store(self.epoch.load(Relaxed).wrapping_add(1), Release);
         self.seats.iter().for_each(|seat| seat.party.store(0, Relaxed));
-        self.generation.store(self.generation.load(Relaxed) + 1, Release);
+        self.generation.store(self.generation.load(Relaxed).wrapping_add(1), Release);
         self.broken.store(0, Release);
         self.lock.unlock();
         self.bell.ring(futex::ALL);
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))] // whose atomics exist in its models only
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_somebody_scribbled_go_round() {
+        let barrier = RawBarrier::<1>::new(1);
+        barrier.generation.store(u64::MAX, Relaxed);
+        barrier.epoch.store(u64::MAX, Relaxed);
+        assert_eq!(barrier.waiting(), 0);
+        assert_eq!(barrier.wait(Deadline::NEVER), Ok((0, true)));
+        assert_eq!(barrier.generation.swap(u64::MAX, Relaxed), 0);
+        barrier.reset().unwrap();
+        assert_eq!((barrier.generation.load(Relaxed), barrier.epoch.load(Relaxed)), (0, 0));
     }
 }

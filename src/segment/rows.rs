@@ -56,6 +56,11 @@ pub(crate) fn read(mapping: &Mapping, row: u32) -> Option<ProcessId> {
     (settled && i32::try_from(pid).is_ok_and(|pid| pid > 0)).then_some(ProcessId { pid, start })
 }
 
+/// How often a row was taken; 0 for a number out of range.
+pub(crate) fn generation(mapping: &Mapping, row: u32) -> u32 {
+    if row < ROWS { mapping.word32(offset(row) + 4).load(Acquire) } else { 0 }
+}
+
 /// The pid in row `row` of a whole table that was copied out of a file.
 pub(crate) fn pid_in(table: &[u8], row: u32) -> Option<u32> {
     let at = row as usize * ROW_LEN;

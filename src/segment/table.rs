@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use super::{attach::Attachment, info::SegmentInfo, lifecycle::Patience};
+use super::{attach::Attachment, info::SegmentInfo, lifecycle::Patience, rows};
 use crate::{
     raw::region::{self, Peers},
     sys::{fork, hooks, map::Address, shm::Inode},
@@ -172,6 +172,11 @@ impl Segment {
     /// Whether the process that has attachment `slot` lives.
     pub(crate) fn slot_is_alive(&self, slot: u32) -> bool {
         self.attachment.slot_is_alive(slot)
+    }
+
+    /// How often attachment `slot` was taken, modulo 2^32.
+    pub(crate) fn slot_generation(&self, slot: u32) -> u32 {
+        rows::generation(self.attachment.mapping(), slot)
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

@@ -95,7 +95,8 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     /// [`OwnerDied`] if a writer died or panicked inside and nobody has marked the value consistent.
     ///
     /// # Panics
-    /// If the calling thread writes, or reads while a writer waits for it; or holds 1024 locks.
+    /// If the calling thread writes; or reads already, and a writer waits for it or tries to write at this
+    /// moment, or as many read as can; or holds 1024 locks.
     #[track_caller]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T, READERS>> {
         must(self.read_result(self.raw.read(Deadline::NEVER)))

@@ -118,8 +118,10 @@ impl Scene for Send {
         let Self { ring, len, .. } = self;
         ring.passed(*len);
         let before = ring.tail;
+        let waiting = ring.queue.len();
         ring.send(b"survivor");
         let sent = ring.queue.len();
+        assert_eq!(waiting + 1, sent, "counted before anybody has mended anything");
         assert_eq!(ring.recv(), Some(message(1, *len)), "the message before");
         let mut next = ring.recv();
         let died = if next == Some(message(2, *len)) && sent == 3 {
@@ -188,8 +190,10 @@ impl Scene for Recv {
 
     fn check(&mut self) -> Died {
         let Self { ring, len, .. } = self;
+        let waiting = ring.queue.len();
         let next = ring.recv();
         let left = ring.queue.len();
+        assert_eq!(waiting, left + 1, "counted before anybody has mended anything");
         // Empty messages are all the same, but can be counted.
         let died = if left == 2 { Died::Before } else { Died::After };
         let number = if left == 2 { 2 } else { 3 };

@@ -52,7 +52,7 @@ pub(crate) struct Received {
 impl RawRing {
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
     /// what is elsewhere, and may refuse. `died` runs under the lock if its last owner died; `give_back`
-    /// is told from where to where elsewhere everything is taken.
+    /// is told up to where elsewhere everything is taken.
     #[inline(always)]
     pub(crate) fn try_receive<S: Sink>(
         &self,
@@ -60,14 +60,14 @@ impl RawRing {
         bytes: &mut S,
         deadline: Deadline,
         died: impl FnOnce(),
-        give_back: impl Fn(u64, u64),
+        give_back: impl Fn(u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         match self.consumers.lock.lock_held_briefly(deadline) {
             Ok(Acquired::Released) => {}
             Ok(Acquired::OwnerDied) => {
                 self.repair_consumers(area);
-                give_back(0, self.rest.elsewhere_head.load(Relaxed));
+                give_back(self.rest.elsewhere_head.load(Relaxed));
                 died();
             }
             Err(LockFault::TimedOut) => return Err(ReceiveFault::Empty),
@@ -132,7 +132,7 @@ impl RawRing {
     }
 
     #[inline]
-    fn peek(&self, area: &impl Area, at: Position) -> Option<Header> {
+    pub(super) fn peek(&self, area: &impl Area, at: Position) -> Option<Header> {
         Header::of(self.header_word(area, at)?.load(Acquire))
     }
 
@@ -142,7 +142,7 @@ impl RawRing {
         &self,
         area: &impl Area,
         bytes: &mut S,
-        give_back: impl Fn(u64, u64),
+        give_back: impl Fn(u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let head = Position(self.consumers.head.load(Relaxed));
@@ -177,7 +177,7 @@ impl RawRing {
         &self,
         area: &impl Area,
         bytes: &mut S,
-        give_back: impl Fn(u64, u64),
+        give_back: impl Fn(u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let mut head = Position(self.consumers.head.load(Relaxed));
@@ -209,15 +209,17 @@ impl RawRing {
                     let kept = keep(&Received { position: head, elsewhere }, bytes);
                     if kept {
                         self.taken().store(index.wrapping_add(1), Relaxed);
-                        let elsewhere = elsewhere.map(|(begin, len)| (begin, begin.saturating_add(len)));
-                        if let Some((_, end)) = elsewhere {
+                        let end = elsewhere.map(|(begin, len)| begin.saturating_add(len));
+                        if let Some(end) = end {
                             // Who waits for that room may go a moment early: what is there is not written
                             // over.
                             self.rest.elsewhere_head.store(end, Release);
                         }
                         self.consumers.head.store(after.0, Release);
-                        if let Some((begin, end)) = elsewhere {
-                            give_back(begin, end);
+                        if let Some(end) = end {
+                            // With all before it: a producer that goes back to the first ring may have
+                            // taken the lock of a consumer that died here.
+                            give_back(end);
                         }
                     }
                     return Ok(kept);

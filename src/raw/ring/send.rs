@@ -72,6 +72,10 @@ impl RawRing {
         write: impl FnOnce(u64) -> bool,
     ) -> Result<(), SendFault> {
         self.locked(area, deadline, || {
+            // Asked first: who hears that there is no room waits for it.
+            if self.is_closed() {
+                return Err(SendFault::Closed);
+            }
             let begin = self.rest.elsewhere_tail.load(Relaxed);
             // Where all was taken nothing waits, also if a consumer died before it said so.
             let empty = self.consumers.head.load(Acquire) == self.producers.tail.load(Relaxed);
@@ -127,6 +131,7 @@ impl RawRing {
             let room = || (self.consumers.head.load(Acquire), self.rest.elsewhere_head.load(Acquire));
             let before = room();
             match attempt() {
+                Err(SendFault::Full) if deadline.has_passed() => return Err(SendFault::Full),
                 Err(SendFault::Full) => {}
                 other => return other,
             }
@@ -137,9 +142,6 @@ impl RawRing {
                 found = moved().is_some();
             }
             if !found {
-                if deadline.has_passed() {
-                    return Err(SendFault::Full);
-                }
                 let mut gone = false;
                 self.consumers.room.sleep(deadline, moved, || {
                     gone = !alive();
@@ -302,5 +304,23 @@ impl RawRing {
         }
         self.producers.tail.store(next.0, Release);
         self.producers.message.ring(1);
+    }
+}
+
+#[cfg(all(test, not(loom)))] // where no time passes
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_time_is_over_no_movement_keeps_a_sender() {
+        let ring = RawRing::new(0);
+        let mut attempts = 0;
+        let attempt = || {
+            ring.consumers.head.fetch_add(1, Relaxed);
+            attempts += 1;
+            if attempts < 1000 { Err(SendFault::Full) } else { Ok(()) }
+        };
+        let sent = ring.send(attempt, &Pace::default(), Deadline::NOW, || true);
+        assert_eq!((sent, attempts), (Err(SendFault::Full), 1));
     }
 }

@@ -112,9 +112,20 @@ impl RawRing {
     }
 
     /// How many messages wait.
-    pub(crate) fn len(&self) -> usize {
-        let taken = self.taken().load(Acquire);
-        let waiting = self.sent().load(Acquire).wrapping_sub(taken);
+    pub(crate) fn len(&self, area: &impl Area) -> usize {
+        // A death may have left the counts one apart from what was sent and taken. Messages tell: there is
+        // one at `head` if it was not taken, and one at `tail` if whoever sent it did not get further.
+        let index_at = |place: &AtomicU64| {
+            let at = place.load(Acquire);
+            match self.peek(area, Position(at)) {
+                Some(Header::Message { index, .. }) if place.load(Acquire) == at => Some(index),
+                _ => None,
+            }
+        };
+        let taken = index_at(&self.consumers.head).unwrap_or_else(|| self.taken().load(Acquire));
+        let last = index_at(&self.producers.tail).map(|index| index.wrapping_add(1));
+        let sent = last.unwrap_or_else(|| self.sent().load(Acquire));
+        let waiting = sent.wrapping_sub(taken);
         // Read one after the other: a consumer may have overtaken what was seen of the producers.
         if waiting > u32::MAX / 2 { 0 } else { waiting as usize }
     }
