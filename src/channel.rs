@@ -22,6 +22,10 @@ use crate::{
 /// receivers get what waits and then [`RecvError::Disconnected`]; when the last receiver is,
 /// senders get [`SendError::Disconnected`].
 ///
+/// An end that is on its way, in a message or in the arguments of a process, counts as there until it
+/// arrives. If its receiver is killed before that, it never does, and the other side is not told. An
+/// end that a forked child inherits is its parent's and is not counted for the child.
+///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for 0 messages, [`ErrorKind::NoSpace`].
 ///

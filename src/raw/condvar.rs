@@ -4,8 +4,8 @@
 //! each notification counts up. A waiter enters itself while it holds the lock and notes the turn; it
 //! may go when the turn is another and it has taken a grant. Grants are not addressed: the one for a
 //! waiter that was killed in that moment is taken by the next that looks, which sleepers do after
-//! each slice. So a notification is never lost, and nobody waits for an answer from those it wakes.
-//! A killed waiter leaves `waiting` too high by one; then a later notification may let one go too
+//! each slice. So a notification is lost with nobody who is killed, and nobody waits for an answer
+//! from those it wakes. One that began to wait after a notification may take its grant. A killed waiter leaves `waiting` too high by one; then a later notification may let one go too
 //! many, a spurious wake-up as with std's.
 //!
 //! | step | if the waiter dies after it |

@@ -13,6 +13,9 @@ use crate::{deadline::Deadline, raw::condvar::RawCondvar};
 /// [`wait_while`](Condvar::wait_while). A waiter that is killed takes no notification with it that
 /// another one needs, and nobody who notifies waits for those it wakes.
 ///
+/// A notification goes to any thread that waits when it is taken, also to one that began to wait after
+/// it; with [`notify_one`](Condvar::notify_one), let all who wait want the same.
+///
 /// # Examples
 /// ```
 /// use commons::{Shareable, Shared, sync::{Condvar, Mutex}};
