@@ -111,7 +111,10 @@ impl Queue {
     fn drain(&self) -> Vec<u64> {
         let left: Vec<u64> = std::iter::from_fn(|| self.try_receive().ok()).collect();
         assert_eq!(self.ring.try_send(&self.words, MADE, &&*bytes_of(99), Deadline::NEVER), Ok(()));
-        assert_eq!((self.ring.len(&self.words), self.try_receive(), self.ring.len(&self.words)), (1, Ok(99), 0));
+        assert_eq!(
+            (self.ring.len(&self.words), self.try_receive(), self.ring.len(&self.words)),
+            (1, Ok(99), 0)
+        );
         assert_eq!(self.send_elsewhere(100), Ok(()));
         assert_eq!(self.try_receive(), Ok(100));
         left
