@@ -1,19 +1,18 @@
 //! A queue with two kinds of handles, which hear when nobody is left on the other side.
 
-use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     deadline::Deadline,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     message::Message,
     queue::{
-        self, Core, End, Fault, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Side, TryRecvError,
-        TrySendError,
+        self, Core, End, Fault, Plan, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Side,
+        TryRecvError, TrySendError,
     },
-    segment::{Element, Kind, QueueSettings, Segment, SegmentInfo, Settings},
-    shareable::short_type_name,
+    segment::{Kind, Segment, SegmentInfo, Settings},
 };
 
 /// A channel in which at most `messages` wait.
@@ -27,7 +26,8 @@ use crate::{
 /// end that a forked child inherits is its parent's and is not counted for the child.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] for 0 messages, [`ErrorKind::NoSpace`].
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for 0 messages,
+/// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace).
 ///
 /// # Examples
 /// ```
@@ -42,20 +42,14 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub fn channel<T: Message>(messages: usize) -> Result<(Sender<T>, Receiver<T>)> {
-    let limit = u32::try_from(messages).ok().filter(|limit| (1..=u32::MAX / 2).contains(limit));
-    let limit = limit.ok_or_else(|| {
-        let message =
-            format!("a channel of at most {messages} messages is not possible: 1 to {} are", u32::MAX / 2);
-        Error::new(ErrorKind::InvalidInput, message)
-    })?;
-    let (settings, queue) = (Settings::default(), QueueSettings::default());
-    let core = Core::create(None, &settings, &queue, Kind::Channel, element::<T>(), limit)?;
+    let plan = plan::<T>().bounded(messages)?;
+    let core = plan.create(None, &Settings::default()).and_then(Core::of)?;
     let receiver = Receiver::of(core.another());
     Ok((Sender::of(core), receiver))
 }
 
-fn element<T>() -> Element {
-    Element::new(MemoryLayout::new::<()>(), short_type_name::<T>(), Vec::new())
+fn plan<T>() -> Plan {
+    Plan::of::<T>(Kind::Channel)
 }
 
 const END: End = End::Disconnected;
@@ -117,7 +111,7 @@ macro_rules! end {
 
         impl<'de, T> Deserialize<'de> for $name<T> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let expected = queue::expected(Kind::Channel, element::<T>());
+                let expected = plan::<T>().expected();
                 // Counted before the message counts as received: there is always one or the other.
                 Segment::deserialize_then(deserializer, &expected, |segment| Core::of(segment).map(Self::of))
             }

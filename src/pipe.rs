@@ -1,6 +1,6 @@
 //! Two connected ends, each of which sends and receives.
 
-use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,11 +9,10 @@ use crate::{
     error::Result,
     message::Message,
     queue::{
-        self, Core, End, Fault, Fitting, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Side,
-        TryRecvError, TrySendError,
+        self, Core, End, Fault, Fitting, Plan, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+        Side, TryRecvError, TrySendError,
     },
-    segment::{Element, Kind, QueueSettings, Segment, Settings},
-    shareable::short_type_name,
+    segment::{Kind, Segment, Settings},
 };
 
 /// Two connected ends: what one sends, the other receives, in order and with its boundaries.
@@ -39,11 +38,11 @@ pub fn pipe<S: Message, R: Message>() -> Result<(Connection<S, R>, Connection<R,
 }
 
 fn one_way<T>() -> Result<Core> {
-    Core::create(None, &Settings::default(), &QueueSettings::default(), Kind::Pipe, element::<T>(), 0)
+    plan::<T>().create(None, &Settings::default()).and_then(Core::of)
 }
 
-fn element<T>() -> Element {
-    Element::new(MemoryLayout::new::<()>(), short_type_name::<T>(), Vec::new())
+fn plan<T>() -> Plan {
+    Plan::of::<T>(Kind::Pipe)
 }
 
 const END: End = End::Disconnected;
@@ -229,8 +228,7 @@ impl<T, const SENDS: bool> Way<T, SENDS> {
 
 impl<'de, T, const SENDS: bool> Deserialize<'de> for Way<T, SENDS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = queue::expected(Kind::Pipe, element::<T>());
-        Segment::deserialize_then(deserializer, &expected, |segment| {
+        Segment::deserialize_then(deserializer, &plan::<T>().expected(), |segment| {
             let core = Core::of(segment)?;
             core.enter(Self::SIDE);
             Ok(Self { core, message: PhantomData })

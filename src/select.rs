@@ -156,46 +156,29 @@ mod private {
 
 use private::Source;
 
-impl<T> Source for Queue<T> {
-    fn is_ready(&self) -> bool {
-        self.core().is_ready()
-    }
+macro_rules! received_from {
+    ($($handle:ident<$($message:ident),+>: $senders:expr;)*) => {$(
+        impl<$($message),+> Source for $handle<$($message),+> {
+            fn is_ready(&self) -> bool {
+                self.core().is_ready()
+            }
 
-    fn announce(&self) -> (&AtomicU32, u32) {
-        self.core().announce_receiver()
-    }
+            fn announce(&self) -> (&AtomicU32, u32) {
+                self.core().announce_receiver()
+            }
 
-    fn idle(&self) {
-        self.core().look_for_dead(None);
-    }
+            fn idle(&self) {
+                self.core().look_for_dead($senders);
+            }
+        }
+    )*};
 }
 
-impl<T> Source for Receiver<T> {
-    fn is_ready(&self) -> bool {
-        self.core().is_ready()
-    }
-
-    fn announce(&self) -> (&AtomicU32, u32) {
-        self.core().announce_receiver()
-    }
-
-    fn idle(&self) {
-        self.core().look_for_dead(Some(Side::Senders));
-    }
-}
-
-impl<S, R> Source for Connection<S, R> {
-    fn is_ready(&self) -> bool {
-        self.core().is_ready()
-    }
-
-    fn announce(&self) -> (&AtomicU32, u32) {
-        self.core().announce_receiver()
-    }
-
-    fn idle(&self) {
-        self.core().look_for_dead(Some(Side::Senders));
-    }
+// Each with the side that must live.
+received_from! {
+    Queue<T>: None;
+    Receiver<T>: Some(Side::Senders);
+    Connection<S, R>: Some(Side::Senders);
 }
 
 impl Source for Event {
@@ -210,11 +193,11 @@ impl Source for Event {
 
 impl Source for Shared<Event> {
     fn is_ready(&self) -> bool {
-        self.is_set()
+        (**self).is_ready()
     }
 
     fn announce(&self) -> (&AtomicU32, u32) {
-        self.announce_waiter()
+        (**self).announce()
     }
 }
 

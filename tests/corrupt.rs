@@ -60,7 +60,8 @@ fn attempt(stage: &Stage, kind: Option<usize>, file: &[u8], len: usize) -> usize
 
 /// Runs `test` for the file of each kind, idle and held, and prints how much was tried.
 fn for_each_file(what: &str, mut test: impl FnMut(&Stage, usize, &[u8]) -> usize) {
-    let (stock, stage, start) = (Stock::new(&unique("stock")), Stage::new(&unique(what)), Instant::now());
+    let (stock, stage, start) =
+        (Stock::new(&unique(&format!("{what}-stock"))), Stage::new(&unique(what)), Instant::now());
     let mut tried = 0;
     for (kind, Template { idle, held }) in stock.templates.iter().enumerate() {
         for file in [idle, held] {

@@ -18,7 +18,7 @@ use crate::{
         mutex::LockFault,
         ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink, Source},
     },
-    segment::{Element, Kind, QueueSettings, Segment, Settings},
+    segment::Segment,
 };
 
 /// Messages that wait elsewhere lie behind the places of leases.
@@ -35,43 +35,17 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn create(
-        name: Option<&str>,
-        settings: &Settings,
-        queue: &QueueSettings,
-        kind: Kind,
-        element: Element,
-        limit: u32,
-    ) -> Result<Self> {
-        Memory::create(name, settings, queue, kind, element, limit).map(Self::over)
-    }
-
-    pub(crate) fn open(name: &str, settings: &Settings, kind: Kind, element: Element) -> Result<Self> {
-        Memory::open(name, settings, kind, element).map(Self::over)
-    }
-
-    pub(crate) fn open_or_create(
-        name: &str,
-        settings: &Settings,
-        queue: &QueueSettings,
-        kind: Kind,
-        element: Element,
-        limit: u32,
-    ) -> Result<Self> {
-        Memory::open_or_create(name, settings, queue, kind, element, limit).map(Self::over)
-    }
-
+    /// The segment of a queue, as a [`Plan`](super::Plan) gives it.
     pub(crate) fn of(segment: Segment) -> Result<Self> {
-        Memory::of(segment).map(Self::over)
+        Memory::of(segment).map(|memory| Self::over(memory, 1))
     }
 
-    fn over(memory: Memory) -> Self {
-        Self { memory, made: AtomicU32::new(1), sending: Pace::default(), receiving: Pace::default() }
+    fn over(memory: Memory, made: u32) -> Self {
+        Self { memory, made: made.into(), sending: Pace::default(), receiving: Pace::default() }
     }
 
     pub(crate) fn another(&self) -> Self {
-        let made = AtomicU32::new(self.made.load(Relaxed));
-        Self { memory: self.memory.clone(), made, sending: Pace::default(), receiving: Pace::default() }
+        Self::over(self.memory.clone(), self.made.load(Relaxed))
     }
 
     pub(crate) fn segment(&self) -> &Segment {
@@ -114,11 +88,13 @@ impl Core {
     /// Takes an end of this process away; the last one of its side closes.
     pub(crate) fn leave(&self, side: Side) {
         self.head().ends.leave(side, self.segment());
-        self.close_if_alone(side);
+        self.is_alone(Some(side));
     }
 
-    /// Closes if nobody who lives has an end of this side; whether it is closed.
-    pub(crate) fn close_if_alone(&self, side: Side) -> bool {
+    /// Closes if there must be somebody who lives with an end of this side, and is not; whether it is
+    /// closed then.
+    fn is_alone(&self, peers: Option<Side>) -> bool {
+        let Some(side) = peers else { return false };
         if !self.is_closed() && !self.head().ends.has(side, self.segment()) {
             self.close();
         }
@@ -150,12 +126,11 @@ impl Core {
     ) -> Result<(), Fault> {
         let ring = &self.head().ring;
         let attempt = || ring.try_send(&self.memory, self.made.load(Relaxed), bytes, deadline);
-        let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
+        let alive = || !self.is_alone(peers);
         loop {
             match fault {
                 SendFault::Full if deadline.has_passed() => {
-                    let gone = peers.is_some_and(|side| self.close_if_alone(side));
-                    return Err(if gone { Fault::Closed } else { Fault::NotYet });
+                    return Err(if self.is_alone(peers) { Fault::Closed } else { Fault::NotYet });
                 }
                 SendFault::Full => {}
                 SendFault::Grow(ring) => self.grow(ring)?,
@@ -198,7 +173,7 @@ impl Core {
             };
             head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
         };
-        let alive = || !peers.is_some_and(|side| self.close_if_alone(side));
+        let alive = || !self.is_alone(peers);
         let sent = loop {
             match head.ring.send(&mut attempt, &self.sending, deadline, alive) {
                 // What says where the message is has no room in its ring either.
@@ -241,9 +216,7 @@ impl Core {
         mut late: bool,
     ) -> Result<(), Fault> {
         loop {
-            if self.has_returned()
-                && let Some(held) = self.take_returned()?
-            {
+            if let Some(held) = self.take_returned()? {
                 self.read_lease(held, bytes)?;
                 self.finish_lease(held);
                 return Ok(());
@@ -263,9 +236,7 @@ impl Core {
     pub(super) fn lease(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> Result<Held, Fault> {
         let mut late = false;
         loop {
-            if self.has_returned()
-                && let Some(held) = self.take_returned()?
-            {
+            if let Some(held) = self.take_returned()? {
                 self.read_lease(held, bytes)?;
                 return Ok(held);
             }
@@ -357,10 +328,12 @@ impl Core {
     }
 
     /// A leased message that its worker did not finish, unless it was delivered too often already.
-    #[cold]
     fn take_returned(&self) -> Result<Option<Held>, Fault> {
         let head = self.head();
         let returned = head.returned.load(Acquire);
+        if returned == 0 {
+            return Ok(None);
+        }
         loop {
             let Some(held) = head.leases.take_returned(&head.ring).map_err(Error::from)? else {
                 // Unless one was returned while we looked, to a slot that we had passed.
@@ -440,9 +413,7 @@ impl Core {
         if returned {
             head.returned.fetch_add(1, Relaxed);
         }
-        if let Some(side) = peers {
-            self.close_if_alone(side);
-        }
+        self.is_alone(peers);
         returned
     }
 

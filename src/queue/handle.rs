@@ -1,6 +1,6 @@
 //! `Queue<T>`: typed messages.
 
-use std::{alloc::Layout as MemoryLayout, fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,13 +11,13 @@ use super::{
         End, Fault, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
     },
     lease::Lease,
+    memory::Plan,
 };
 use crate::{
     deadline::Deadline,
     error::{Error, ErrorKind, Result},
     message::{self, Message},
-    segment::{self, Element, Kind, Options, Segment, SegmentInfo},
-    shareable::short_type_name,
+    segment::{self, Kind, Options, Segment, SegmentInfo},
 };
 
 /// A queue of messages between any number of producers and consumers, in any processes.
@@ -46,17 +46,8 @@ pub struct Queue<T> {
     message: PhantomData<fn(T) -> T>,
 }
 
-fn element<T>() -> Element {
-    Element::new(MemoryLayout::new::<()>(), short_type_name::<T>(), Vec::new())
-}
-
-fn limit(messages: usize) -> Result<u32> {
-    // Indices wrap at 2^32, so half of that is the most that can be told apart.
-    u32::try_from(messages).ok().filter(|limit| (1..=u32::MAX / 2).contains(limit)).ok_or_else(|| {
-        let message =
-            format!("a queue of at most {messages} messages is not possible: 1 to {} are", u32::MAX / 2);
-        Error::new(ErrorKind::InvalidInput, message)
-    })
+fn plan<T>() -> Plan {
+    Plan::of::<T>(Kind::Queue)
 }
 
 impl<T: Message> Queue<T> {
@@ -416,7 +407,7 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::bounded`].
     pub fn bounded(&self, messages: usize) -> Result<Queue<T>> {
-        self.make(None, limit(messages)?)
+        self.make(None, self.plan().bounded(messages)?)
     }
 
     /// Makes a queue without a name.
@@ -424,7 +415,7 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::unbounded`].
     pub fn unbounded(&self) -> Result<Queue<T>> {
-        self.make(None, 0)
+        self.make(None, self.plan())
     }
 
     /// Makes a queue with this name in which at most `messages` wait.
@@ -432,7 +423,7 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::create`].
     pub fn create(&self, name: &str, messages: usize) -> Result<Queue<T>> {
-        self.make(Some(name), limit(messages)?)
+        self.make(Some(name), self.plan().bounded(messages)?)
     }
 
     /// Makes a queue with this name in which as many messages wait as its bytes hold.
@@ -440,7 +431,7 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::create`].
     pub fn create_unbounded(&self, name: &str) -> Result<Queue<T>> {
-        self.make(Some(name), 0)
+        self.make(Some(name), self.plan())
     }
 
     /// Opens the queue of this name.
@@ -448,7 +439,7 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::open`].
     pub fn open(&self, name: &str) -> Result<Queue<T>> {
-        Core::open(name, self.settings(), Kind::Queue, element::<T>()).map(Queue::of)
+        self.plan().open(name, self.settings()).and_then(Core::of).map(Queue::of)
     }
 
     /// Opens the queue of this name, or makes one for `messages`.
@@ -456,13 +447,16 @@ impl<T: Message> Options<Queue<T>> {
     /// # Errors
     /// As [`Queue::open_or_create`].
     pub fn open_or_create(&self, name: &str, messages: usize) -> Result<Queue<T>> {
-        let limit = limit(messages)?;
-        Core::open_or_create(name, self.settings(), &self.queue, Kind::Queue, element::<T>(), limit)
-            .map(Queue::of)
+        let plan = self.plan().bounded(messages)?;
+        plan.open_or_create(name, self.settings()).and_then(Core::of).map(Queue::of)
     }
 
-    fn make(&self, name: Option<&str>, limit: u32) -> Result<Queue<T>> {
-        Core::create(name, self.settings(), &self.queue, Kind::Queue, element::<T>(), limit).map(Queue::of)
+    fn plan(&self) -> Plan {
+        plan::<T>().with(self.queue)
+    }
+
+    fn make(&self, name: Option<&str>, plan: Plan) -> Result<Queue<T>> {
+        plan.create(name, self.settings()).and_then(Core::of).map(Queue::of)
     }
 }
 
@@ -486,7 +480,6 @@ impl<T> Serialize for Queue<T> {
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = super::memory::expected(Kind::Queue, element::<T>());
-        Segment::deserialize_then(deserializer, &expected, Core::of).map(Self::of)
+        Segment::deserialize_then(deserializer, &plan::<T>().expected(), Core::of).map(Self::of)
     }
 }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::{
+    alloc::Layout as MemoryLayout,
     slice,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
 };
@@ -18,6 +19,7 @@ use crate::{
         ring::{Area, RINGS, RawRing, ring_offset, ring_units},
     },
     segment::{Element, Expected, Kind, Layout, QueueSettings, Segment, Settings},
+    shareable::short_type_name,
 };
 
 /// What stands before the words. All zeroes but the limits is an empty queue.
@@ -41,40 +43,12 @@ const WORDS: u64 = (size_of::<QueueHead>() as u64).next_multiple_of(4096);
 /// The segment of a queue.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
-    /// INVARIANT: made with `layout`, or checked against `expected`.
+    /// INVARIANT: made or opened by a [`Plan`].
     segment: Segment,
     rings: usize,
 }
 
 impl Memory {
-    pub(super) fn create(
-        name: Option<&str>,
-        settings: &Settings,
-        queue: &QueueSettings,
-        kind: Kind,
-        element: Element,
-        limit: u32,
-    ) -> Result<Self> {
-        let (layout, init) = birth(queue, kind, element, limit);
-        Self::of(Segment::create(name, settings, &layout, init)?)
-    }
-
-    pub(super) fn open(name: &str, settings: &Settings, kind: Kind, element: Element) -> Result<Self> {
-        Self::of(Segment::open(name, settings, &expected(kind, element))?)
-    }
-
-    pub(super) fn open_or_create(
-        name: &str,
-        settings: &Settings,
-        queue: &QueueSettings,
-        kind: Kind,
-        element: Element,
-        limit: u32,
-    ) -> Result<Self> {
-        let (layout, init) = birth(queue, kind, element.clone(), limit);
-        Self::of(Segment::open_or_create(name, settings, &expected(kind, element), &layout, init)?)
-    }
-
     pub(super) fn of(segment: Segment) -> Result<Self> {
         let rings = segment.shape().first().and_then(|&rings| usize::try_from(rings).ok());
         let rings = rings.filter(|rings| (1..=RINGS).contains(rings));
@@ -146,36 +120,83 @@ fn payload_len(rings: u64) -> Option<u64> {
     Some(WORDS + ring_offset(rings) * 8)
 }
 
-pub(crate) fn expected(kind: Kind, element: Element) -> Expected {
-    let payload_align = align_of::<QueueHead>() as u64;
-    Expected { kind, element, shape: None, payload_len, payload_align }
-}
-
-/// What a new queue is, and what makes it one.
-fn birth(
-    queue: &QueueSettings,
+/// A queue that is made or opened: which handles it has, what its messages are, and how much it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
     kind: Kind,
     element: Element,
+    /// How many messages may wait; 0: as many as its bytes hold.
     limit: u32,
-) -> (Layout, impl FnOnce(*mut u8) + use<>) {
-    let rings = rings_for(queue.bytes);
-    let layout = Layout {
-        kind,
-        element,
-        shape: vec![rings as u64],
-        payload_len: WORDS + ring_offset(rings) * 8,
-        payload_align: align_of::<QueueHead>() as u64,
-        reserved: Some(WORDS + ring_units(0) * 8),
-    };
-    let QueueSettings { bytes, max_attempts } = *queue;
-    let init = move |payload: *mut u8| {
-        let head = payload.cast::<QueueHead>();
-        // SAFETY: a zeroed payload of the layout above, which nobody else knows; all zeroes is a value of
-        // every field.
-        let head = unsafe { &mut *head };
-        head.ring = RawRing::new(limit);
-        head.bytes.store(bytes, Relaxed);
-        head.max_attempts.store(max_attempts, Relaxed);
-    };
-    (layout, init)
+    queue: QueueSettings,
+}
+
+impl Plan {
+    /// As much as its bytes hold.
+    pub(crate) fn of<T>(kind: Kind) -> Self {
+        let element = Element::new(MemoryLayout::new::<()>(), short_type_name::<T>(), Vec::new());
+        Self { kind, element, limit: 0, queue: QueueSettings::default() }
+    }
+
+    pub(crate) fn with(self, queue: QueueSettings) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// At most so many messages.
+    pub(crate) fn bounded(self, messages: usize) -> Result<Self> {
+        // Indices wrap at 2^32, so half of that is the most that can be told apart.
+        const MOST: u32 = u32::MAX / 2;
+        match u32::try_from(messages) {
+            Ok(limit @ 1..=MOST) => Ok(Self { limit, ..self }),
+            _ => {
+                let what = format!("{:?}", self.kind).to_lowercase();
+                let message =
+                    format!("a {what} of at most {messages} messages is not possible: 1 to {MOST} are");
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
+        }
+    }
+
+    pub(crate) fn create(&self, name: Option<&str>, settings: &Settings) -> Result<Segment> {
+        Segment::create(name, settings, &self.layout(), self.init())
+    }
+
+    pub(crate) fn open(&self, name: &str, settings: &Settings) -> Result<Segment> {
+        Segment::open(name, settings, &self.expected())
+    }
+
+    pub(crate) fn open_or_create(&self, name: &str, settings: &Settings) -> Result<Segment> {
+        Segment::open_or_create(name, settings, &self.expected(), &self.layout(), self.init())
+    }
+
+    /// What an opener insists on: not how much it holds.
+    pub(crate) fn expected(&self) -> Expected {
+        let payload_align = align_of::<QueueHead>() as u64;
+        Expected { kind: self.kind, element: self.element.clone(), shape: None, payload_len, payload_align }
+    }
+
+    fn layout(&self) -> Layout {
+        let rings = rings_for(self.queue.bytes);
+        Layout {
+            kind: self.kind,
+            element: self.element.clone(),
+            shape: vec![rings as u64],
+            payload_len: WORDS + ring_offset(rings) * 8,
+            payload_align: align_of::<QueueHead>() as u64,
+            reserved: Some(WORDS + ring_units(0) * 8),
+        }
+    }
+
+    /// What makes a zeroed payload of this layout an empty queue.
+    fn init(&self) -> impl FnOnce(*mut u8) + use<> {
+        let (limit, QueueSettings { bytes, max_attempts }) = (self.limit, self.queue);
+        move |payload: *mut u8| {
+            let head = payload.cast::<QueueHead>();
+            // SAFETY: a zeroed payload of the layout above, which nobody else knows; all zeroes is a value
+            // of every field.
+            let head = unsafe { &mut *head };
+            head.ring = RawRing::new(limit);
+            head.bytes.store(bytes, Relaxed);
+            head.max_attempts.store(max_attempts, Relaxed);
+        }
+    }
 }

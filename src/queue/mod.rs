@@ -3,7 +3,7 @@
 //! | file | the one thing |
 //! |---|---|
 //! | `error` | why nothing was sent or received |
-//! | `memory` | where ring, leases and ends lie in the payload |
+//! | `memory` | where ring, leases and ends lie in the payload; making and opening it |
 //! | `ends` | who has a sending or a receiving end, and lives |
 //! | `buffers` | the bytes of a message on its way out and in |
 //! | `core` | bytes in, bytes out, waiting |
@@ -28,5 +28,5 @@ pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRec
 pub use handle::Queue;
 pub(crate) use handle::{recv_decoded, send_encoded};
 pub use lease::Lease;
-pub(crate) use memory::expected;
+pub(crate) use memory::Plan;
 pub use messages::Messages;

@@ -6,8 +6,8 @@ use std::{fs, thread, time::Duration};
 use commons::{Message, Queue, Shared};
 
 use super::{
-    harness::{eventually, reap},
-    ptrace::{Marker, Stop, Traced},
+    harness::{at_its_marker, eventually, reap},
+    ptrace::{Marker, Stop},
     room::{Room, Waiter, room},
 };
 
@@ -38,15 +38,9 @@ fn calls_after_deaths<A: Message + Clone>(name: &str, handles: &A, wait: fn(A), 
         waiter.kill().unwrap();
         reap(&waiter);
     }
-    let process = commons::spawn(handles.clone(), worker).unwrap();
-    let traced = match Traced::seize(process.id()) {
-        Ok(traced) => traced,
-        Err(error) => {
-            process.kill().unwrap();
-            return println!("not run: {name}: ptrace is refused here ({error})");
-        }
+    let Some((process, traced)) = at_its_marker(name, handles, worker) else {
+        return;
     };
-    traced.run_to_marker();
     let mut stops = 0;
     while traced.step_to_call() != Stop::Marker {
         stops += 1;

@@ -78,6 +78,26 @@ impl<F: FnMut() -> Died> Scene for F {
     }
 }
 
+/// A worker that stands at its first marker; `None`, and a word why, where nobody may trace.
+pub(crate) fn at_its_marker<A: Message + Clone>(
+    name: &str,
+    handles: &A,
+    worker: fn(A),
+) -> Option<(Process<()>, Traced)> {
+    let process = commons::spawn(handles.clone(), worker).unwrap();
+    match Traced::seize(process.id()) {
+        Ok(traced) => {
+            traced.run_to_marker();
+            Some((process, traced))
+        }
+        Err(error) => {
+            process.kill().unwrap();
+            println!("not run: {name}: ptrace is refused here ({error})");
+            None
+        }
+    }
+}
+
 /// Kills a worker after each of its instructions between the first and the last marker, a fresh one
 /// for each, and asks the scene at once what it has left.
 pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
@@ -92,15 +112,9 @@ pub(crate) fn kill_after_every_instruction<A: Message + Clone, S: Scene>(
     let mut point = 0;
     loop {
         scene.before_start();
-        let process = commons::spawn(handles.clone(), worker).unwrap();
-        let traced = match Traced::seize(process.id()) {
-            Ok(traced) => traced,
-            Err(error) => {
-                process.kill().unwrap();
-                return println!("not run: {name}: ptrace is refused here ({error})");
-            }
+        let Some((process, traced)) = at_its_marker(name, handles, worker) else {
+            return;
         };
-        traced.run_to_marker();
         if S::ASLEEP {
             traced.run_to_sleep();
         }

@@ -7,7 +7,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
 /// Which of the two.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Side {
     Leader,
     Partner,
@@ -26,6 +26,11 @@ pub(crate) fn take(side: Side) -> Option<Seat> {
     });
     sched_setaffinity(None, &seat).ok()?;
     Some(Seat { before })
+}
+
+/// The same job for two, each on a CPU of its own.
+pub(crate) fn apart<J: Clone>(job: &J) -> [(Option<Side>, J); 2] {
+    [Side::Leader, Side::Partner].map(|side| (Some(side), job.clone()))
 }
 
 /// The place of a thread on a CPU.

@@ -5,11 +5,9 @@
 mod clock;
 mod cpus;
 mod crew;
-mod gate;
 mod groups;
 mod machine;
 mod measure;
-mod partner;
 mod peers;
 mod report;
 mod row;

@@ -4,8 +4,9 @@ use super::area::ring_units;
 
 /// A place in one of the rings: which ring (4 bits), and how many words were passed before (60 bits).
 ///
-/// Words are counted through all rings, so positions only grow, and a queue that moves a million
-/// words a second needs thirty thousand years to count to the end.
+/// Words are counted through all rings, so positions only grow. Who enters a ring passes up to its
+/// length and brings more than a quarter of it, a message or a backlog that the ring before cannot
+/// hold; so a queue that moves a gigabyte a second needs decades to count to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position(pub(crate) u64);
 

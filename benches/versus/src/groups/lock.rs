@@ -3,9 +3,9 @@
 use commons::{Shared, sync::Mutex};
 
 use crate::{
-    gate::Gate,
+    cpus,
+    crew::{Crew, Post},
     measure::{Made, repeat, repeat_alone},
-    partner::Partner,
     peers::{mapping::Mapping, pthread, raw_sync, standard},
     row::Row,
 };
@@ -54,19 +54,15 @@ fn alone() -> Made {
     Ok(Box::new(move |count| repeat_alone(count, || increment(&counter))))
 }
 
-/// Half of the increments here, half in another process, both starting at once.
+/// Half of the increments in one process, half in another, both starting at once.
 fn contended() -> Made {
     let counter: Counter = Shared::new(Mutex::new(0)).map_err(|error| error.to_string())?;
-    let partner = Partner::process(counter.clone(), |(gate, counter): (Gate, Counter)| {
-        gate.attend(|turn| {
-            repeat(turn.count(), || increment(&counter));
+    let crew = Crew::processes(cpus::apart(&counter), |(post, counter): (Post, Counter)| {
+        post.attend(|turn| {
+            repeat(turn.count() / 2, || increment(&counter));
         });
     })?;
-    Ok(Box::new(move |count| {
-        partner.together(count.div_ceil(2), |half| {
-            repeat(half, || increment(&counter));
-        })
-    }))
+    crew.contestant(2)
 }
 
 fn pthread_alone() -> Made {
@@ -78,16 +74,17 @@ fn pthread_contended() -> Made {
     let mapping = Mapping::create(pthread::Counter::SIZE)?;
     let path = mapping.path();
     let counter = pthread::Counter::create(mapping)?;
-    let partner = Partner::process(path, |(gate, path): (Gate, String)| {
-        let mapping = Mapping::open(&path).expect("the parent keeps the file open");
+    let crew = Crew::processes(cpus::apart(&path), |(post, path): (Post, String)| {
+        let mapping = Mapping::open(&path).expect("the leader keeps the file open");
         let counter = pthread::Counter::of_other(mapping);
-        gate.attend(|turn| {
-            repeat(turn.count(), || counter.increment());
+        post.attend(|turn| {
+            repeat(turn.count() / 2, || counter.increment());
         });
     })?;
+    let mut contestant = crew.contestant(2)?;
     Ok(Box::new(move |count| {
-        partner.together(count.div_ceil(2), |half| {
-            repeat(half, || counter.increment());
-        })
+        // The members open what this process holds.
+        let _held = &counter;
+        contestant(count)
     }))
 }

@@ -79,16 +79,16 @@ fn spaced_by(gap: Duration) -> Made {
     let (near, far) = commons::pipe::<u64, u64>().map_err(|error| error.to_string())?;
     let jobs = pair((near, gap), far);
     let crew = Crew::processes(jobs, |(post, job): (Post, Ends)| {
-        post.attend(|count| match &job {
+        post.attend(|turn| match &job {
             Job::Ask((end, gap)) => {
-                for n in 0..count {
+                for n in 0..turn.count() {
                     pause(*gap);
                     end.send(&n).expect("the other end is there");
                     assert_eq!(end.recv().expect("the other end is there"), n + 1);
                 }
             }
             Job::Answer(end) => {
-                for _ in 0..count {
+                for _ in 0..turn.count() {
                     let n = end.recv().expect("the other end is there");
                     end.send(&(n + 1)).expect("the other end is there");
                 }
@@ -107,8 +107,8 @@ fn cache_line() -> Made {
             Job::Ask(line) => (line, 0),
             Job::Answer(line) => (line, 1),
         };
-        post.attend(|count| {
-            for _ in 0..count {
+        post.attend(|turn| {
+            for _ in 0..turn.count() {
                 let mut n = line.load(Acquire);
                 while n % 2 != mine {
                     hint::spin_loop();

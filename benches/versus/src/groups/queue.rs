@@ -103,14 +103,14 @@ fn ours<T: Parcel>(shape: Shape) -> Made {
 }
 
 fn work<T: Parcel>((post, job): (Post, Job<Queue<T>, Queue<T>>)) {
-    post.attend(|count| match &job {
+    post.attend(|turn| match &job {
         Job::Send(queue, producers) => {
-            for n in 0..count / producers {
+            for n in 0..turn.count() / producers {
                 queue.send(&T::number(n)).expect("nobody closes it");
             }
         }
         Job::Receive(queue, consumers) => {
-            for _ in 0..count / consumers {
+            for _ in 0..turn.count() / consumers {
                 std::hint::black_box(queue.recv().expect("nobody closes it"));
             }
         }
@@ -124,15 +124,15 @@ fn mebibytes() -> Made {
     let crew =
         Crew::processes(ONE_TO_ONE.jobs(&queue, &queue), |(post, job): (Post, Job<Queue<Vec<u8>>, _>)| {
             let mut buffer = vec![7; MEBIBYTE];
-            post.attend(|count| match &job {
+            post.attend(|turn| match &job {
                 Job::Send(queue, _) => {
-                    for _ in 0..count {
+                    for _ in 0..turn.count() {
                         queue.send_bytes(&buffer).expect("nobody closes it");
                     }
                 }
                 Job::Receive(queue, _) => {
                     let queue: &Queue<Vec<u8>> = queue;
-                    for _ in 0..count {
+                    for _ in 0..turn.count() {
                         queue.recv_bytes(&mut buffer).expect("nobody closes it");
                     }
                 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use commons::{Atomic, Value};
 
 use crate::{
-    gate::Gate,
+    crew::{Crew, Post, Turn},
+    groups::{
+        pipe::{Job, pair},
+        queue::Line,
+    },
     measure::{Made, repeat, repeat_alone},
-    partner::Partner,
     peers::{python, standard},
     row::Row,
 };
@@ -74,30 +77,43 @@ fn get() -> Made {
     Ok(Box::new(move |count| repeat_alone(count, || value.get())))
 }
 
+/// One reads and the other writes the same.
+type Both<T> = Job<T, T>;
+
 /// Another process does nothing but write.
 fn get_while_written() -> Made {
     let value = Value::new([0u64; 8]).map_err(|error| error.to_string())?;
-    let partner = Partner::process(value.clone(), |(gate, value): (Gate, Value<[u64; 8]>)| {
-        gate.attend(|turn| {
-            while turn.goes_on() {
-                value.set([turn.number(); 8]);
-            }
+    let crew = Crew::processes(pair(value.clone(), value), |(post, job): (Post, Both<Value<Line>>)| {
+        post.attend(|turn| match &job {
+            Job::Ask(value) => read(turn, || value.get()),
+            Job::Answer(value) => write(turn, |number| value.set([number; 8])),
         });
     })?;
-    Ok(Box::new(move |count| partner.during(|| repeat(count, || value.get()))))
+    crew.contestant(1)
 }
 
 /// Another thread does nothing but write: this lock is for one process.
 fn parking_lot_read_while_written() -> Made {
-    let lock = Arc::new(parking_lot::RwLock::new([0u64; 8]));
-    let partner = Partner::thread(lock.clone(), |(gate, lock)| {
-        gate.attend(|turn| {
-            while turn.goes_on() {
-                *lock.write() = [turn.number(); 8];
-            }
+    type Lock = Arc<parking_lot::RwLock<Line>>;
+    let lock: Lock = Arc::new(parking_lot::RwLock::new([0; 8]));
+    let crew = Crew::threads(pair(lock.clone(), lock), |(post, job): (Post, Both<Lock>)| {
+        post.attend(|turn| match &job {
+            Job::Ask(lock) => read(turn, || *lock.read()),
+            Job::Answer(lock) => write(turn, |number| *lock.write() = [number; 8]),
         });
     })?;
-    Ok(Box::new(move |count| partner.during(|| repeat(count, || *lock.read()))))
+    crew.contestant(1)
+}
+
+fn read<R>(turn: &Turn<'_>, get: impl FnMut() -> R) {
+    repeat(turn.count(), get);
+    turn.stop();
+}
+
+fn write(turn: &Turn<'_>, set: impl Fn(u64)) {
+    while turn.goes_on() {
+        set(turn.number());
+    }
 }
 
 fn fetch_add() -> Made {

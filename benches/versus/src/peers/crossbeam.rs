@@ -16,14 +16,14 @@ pub(crate) fn queue<T: Parcel + Send + 'static>(shape: Shape) -> Made {
 }
 
 fn work<T: Parcel>((post, job): (Post, Job<Sender<T>, Receiver<T>>)) {
-    post.attend(|count| match &job {
+    post.attend(|turn| match &job {
         Job::Send(sender, producers) => {
-            for n in 0..count / producers {
+            for n in 0..turn.count() / producers {
                 sender.send(T::number(n)).expect("the receivers are there");
             }
         }
         Job::Receive(receiver, consumers) => {
-            for _ in 0..count / consumers {
+            for _ in 0..turn.count() / consumers {
                 black_box(receiver.recv().expect("the senders are there"));
             }
         }

@@ -23,8 +23,8 @@ fn work((post, job): (Post, Job<Queue<String>, Queue<String>>)) {
             let name = names.recv().expect("nobody closes it");
             let sender = IpcSender::connect(name).expect("the server waits");
             sender.send(0).expect("the receiver waits for it");
-            post.attend(|count| {
-                for n in 0..count {
+            post.attend(|turn| {
+                for n in 0..turn.count() {
                     sender.send(n).expect("the receiver is there");
                 }
             });
@@ -33,8 +33,8 @@ fn work((post, job): (Post, Job<Queue<String>, Queue<String>>)) {
             let (server, name) = IpcOneShotServer::<u64>::new().expect("a temporary directory");
             names.send(&name).expect("nobody closes it");
             let (receiver, _) = server.accept().expect("a sender");
-            post.attend(|count| {
-                for _ in 0..count {
+            post.attend(|turn| {
+                for _ in 0..turn.count() {
                     black_box(receiver.recv().expect("the sender is there"));
                 }
             });

@@ -73,8 +73,8 @@ fn take_turns((post, job): (Post, Job<String, String>)) {
     let [there, back] = [there, back].map(|made| made.expect("it was made").0);
     let set = |event: &dyn EventImpl| event.set(EventState::Signaled).expect("it was made");
     let wait = |event: &dyn EventImpl| event.wait(Timeout::Infinite).expect("the other member sets it");
-    post.attend(|count| {
-        for _ in 0..count {
+    post.attend(|turn| {
+        for _ in 0..turn.count() {
             if asks {
                 set(&*there);
                 wait(&*back);

@@ -28,8 +28,8 @@ fn work((post, job): (Post, Job<(String, Duration), String>)) {
         Job::Ask((name, gap)) => {
             let listener = UnixListener::bind_addr(&address(&name)).expect("the name is free");
             let (mut end, _) = listener.accept().expect("the other end comes");
-            post.attend(|count| {
-                for n in 0..count {
+            post.attend(|turn| {
+                for n in 0..turn.count() {
                     pause(gap);
                     end.write_all(&n.to_ne_bytes()).expect("the other end is there");
                     assert_eq!(read(&mut end), n + 1);
@@ -43,8 +43,8 @@ fn work((post, job): (Post, Job<(String, Duration), String>)) {
                     Err(_) => thread::yield_now(),
                 }
             };
-            post.attend(|count| {
-                for _ in 0..count {
+            post.attend(|turn| {
+                for _ in 0..turn.count() {
                     let n = read(&mut end);
                     end.write_all(&(n + 1).to_ne_bytes()).expect("the other end is there");
                 }

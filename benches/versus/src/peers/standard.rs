@@ -53,15 +53,15 @@ type Ends = Job<mpsc::SyncSender<u64>, Arc<Mutex<mpsc::Receiver<u64>>>>;
 
 fn channel_work((post, job): (Post, Ends)) {
     match job {
-        Job::Send(sender, producers) => post.attend(|count| {
-            for n in 0..count / producers {
+        Job::Send(sender, producers) => post.attend(|turn| {
+            for n in 0..turn.count() / producers {
                 sender.send(n).expect("the receiver is there");
             }
         }),
         Job::Receive(receiver, consumers) => {
             let receiver = receiver.lock().expect("no thread has panicked");
-            post.attend(|count| {
-                for _ in 0..count / consumers {
+            post.attend(|turn| {
+                for _ in 0..turn.count() / consumers {
                     black_box(receiver.recv().expect("the sender is there"));
                 }
             });
