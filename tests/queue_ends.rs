@@ -49,7 +49,7 @@ fn a_closed_queue_gives_what_is_left_and_takes_nothing() {
     assert_eq!(queue.try_recv().unwrap(), 1);
     assert_eq!(queue.recv_timeout(Duration::ZERO).unwrap(), 2);
     let lease = queue.lease().unwrap();
-    assert_eq!((*lease, queue.recv_bytes(&mut [0; 8]).unwrap()), (3, 1));
+    assert_eq!((*lease, queue.recv_bytes(&mut [0; 8]).unwrap()), (3, 4));
     // The one that is leased may come back.
     drop(lease);
     assert_eq!(queue.recv().unwrap(), 3);
@@ -281,7 +281,8 @@ fn what_is_no_message_of_the_type_is_an_error_and_the_next_one_comes() {
     let _guard = bounded("another type");
     let queue = Queue::<(u32, String)>::bounded(10).unwrap();
     let good = (7, "seven".to_owned());
-    let bad: [&[u8]; 5] = [&[], &[7], &[7, 200, 1], &[7, 1, 0xff], &[7, 1, b'x', 0]];
+    let bad: [&[u8]; 5] =
+        [&[], &[7, 0, 0], &[7, 0, 0, 0, 200, 1], &[7, 0, 0, 0, 1, 0xff], &[7, 0, 0, 0, 1, b'x', 0]];
     for bytes in bad {
         for by in 0..3 {
             queue.send_bytes(bytes).unwrap();
@@ -296,7 +297,7 @@ fn what_is_no_message_of_the_type_is_an_error_and_the_next_one_comes() {
             assert_eq!(queue.recv().unwrap(), good);
         }
     }
-    queue.send_bytes(&[7, 1, b'x', 0]).unwrap();
+    queue.send_bytes(&[7, 0, 0, 0, 1, b'x', 0]).unwrap();
     common::workers::has(queue.recv().unwrap_err(), &["1 bytes are left over"]);
     soon("join", || queue.join_timeout(LONG)).unwrap();
     let name = unique("type");

@@ -3,9 +3,10 @@
 
 use std::{cell::Cell, sync::atomic::AtomicU64};
 
-use postcard::ser_flavors::Flavor;
-
-use crate::raw::ring::{Sink, Source, copy_words_in};
+use crate::{
+    message::Output,
+    raw::ring::{Sink, Source, copy_words_in},
+};
 
 /// Up to so many bytes a message is short.
 const SHORT: usize = 64;
@@ -30,7 +31,7 @@ fn give_back(spare: Vec<u8>) {
     }
 }
 
-/// A message that is written byte by byte and then sent.
+/// A message that is written piece by piece and then sent.
 ///
 /// A short one is put together in words, as it will stand in the ring: bytes that are written one by
 /// one and then read as a word are waited for.
@@ -48,22 +49,6 @@ impl Outgoing {
     #[inline]
     pub(super) fn new() -> Self {
         Self { words: [0; SHORT / 8], last: 0, len: 0, heap: Vec::new() }
-    }
-
-    /// What a serializer writes into.
-    #[inline]
-    pub(super) fn writer(&mut self) -> Writer<'_> {
-        Writer(self)
-    }
-
-    #[inline]
-    fn push_short(&mut self, byte: u8) {
-        self.last |= u64::from(byte) << (self.len % 8 * 8);
-        self.len += 1;
-        if self.len.is_multiple_of(8) {
-            self.words[self.len / 8 - 1] = self.last;
-            self.last = 0;
-        }
     }
 
     #[inline(never)]
@@ -112,35 +97,31 @@ impl Source for Outgoing {
     }
 }
 
-/// What a serializer writes into.
-pub(super) struct Writer<'a>(&'a mut Outgoing);
-
-impl Flavor for Writer<'_> {
-    type Output = ();
-
+impl Output for Outgoing {
     #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        if self.0.len < SHORT {
-            self.0.push_short(byte)
-        } else {
-            self.0.extend_long(&[byte])
+    fn push(&mut self, word: u64, count: usize) {
+        if self.len + count > SHORT {
+            return self.extend_long(&word.to_le_bytes()[..count]);
         }
-        Ok(())
+        let (at, shift) = (self.len / 8, self.len % 8 * 8);
+        self.last |= word << shift;
+        if shift + count * 8 >= 64 {
+            self.words[at] = self.last;
+            // What did not fit; nothing if it began the word.
+            self.last = word >> 1 >> (63 - shift);
+        }
+        self.len += count;
     }
 
     #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if self.0.len + bytes.len() <= SHORT {
-            bytes.iter().for_each(|&byte| self.0.push_short(byte));
-        } else {
-            self.0.extend_long(bytes);
+    fn append(&mut self, bytes: &[u8]) {
+        if self.len + bytes.len() > SHORT {
+            return self.extend_long(bytes);
         }
-        Ok(())
-    }
-
-    #[inline]
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
+        let (words, rest) = bytes.as_chunks();
+        words.iter().for_each(|&word| self.push(u64::from_le_bytes(word), 8));
+        let word = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        self.push(word, rest.len());
     }
 }
 
@@ -208,7 +189,7 @@ mod tests {
         for len in (0..2 * SHORT).chain([500, 900]) {
             let value: Vec<u8> = (0..len).map(|at| at as u8).collect();
             let mut outgoing = Outgoing::new();
-            message::encode_to(&(&value[..len / 3], &value[len / 3..]), outgoing.writer()).unwrap();
+            message::encode_to(&(&value[..len / 3], &value[len / 3..]), &mut outgoing).unwrap();
             outgoing.copy_in(&ring, 120);
             let mut incoming = Incoming::new();
             let len = outgoing.len();

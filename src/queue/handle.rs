@@ -22,7 +22,7 @@ use crate::{
 
 /// A queue of messages between any number of producers and consumers, in any processes.
 ///
-/// Messages are serde types of any size, written with postcard; handles inside them reach the same
+/// Messages are serde types of any size; handles inside them reach the same
 /// objects. A process that is killed at any instruction has sent its message or not, and taken one or
 /// not; it never tears one and never blocks the others. Consumers that must not lose a message with a
 /// killed worker take a [`lease`](Queue::lease).
@@ -369,7 +369,7 @@ pub(crate) fn send_encoded<T: Message>(
 ) -> Result<(), Fault> {
     let mut bytes = Outgoing::new();
     segment::pinning(|| {
-        message::encode_to(value, bytes.writer())?;
+        message::encode_to(value, &mut bytes)?;
         core.send(&bytes, deadline, peers)
     })
 }

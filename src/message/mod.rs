@@ -1,0 +1,174 @@
+//! What can be sent to another process: any serde type that owns what it holds.
+//!
+//! The bytes of a value, in the order of serde's data model:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | integers and floats | as many as they have, the lowest first; `usize` and `isize` 8 |
+//! | `bool` | 1: 0 or 1 |
+//! | `char` | 4 |
+//! | length | 1 below 255; otherwise 255, and 8 |
+//! | string, bytes | length, content |
+//! | sequence, map | length, elements |
+//! | option | 0, or 1 and the value |
+//! | enum | the variant's number as a length, the variant's fields |
+//! | struct, tuple, array | fields, and nothing else |
+//!
+//! Integers have their full width: a number is then one store, and an array of them a row of stores.
+//!
+//! | file | the one thing |
+//! |---|---|
+//! | `write` | values into bytes |
+//! | `read` | bytes into values, believing none of them |
+//! | `reason` | why not |
+
+mod read;
+mod reason;
+mod write;
+
+use std::any::type_name;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::{read::Reader, reason::Reason, write::Writer};
+pub(crate) use self::{reason::refuse, write::Output};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A type whose values can be sent to another process: arguments, results, messages.
+///
+/// It is implemented for every `Serialize + DeserializeOwned + Send + 'static` type. A message does not
+/// say of what type it is, so types that ask cannot cross: `#[serde(untagged)]`, `#[serde(flatten)]`,
+/// `#[serde(skip_serializing_if)]` and `serde_json::Value` give an error of kind
+/// [`ErrorKind::Decode`] or [`ErrorKind::Encode`] that names them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another process",
+    label = "needs `Serialize + DeserializeOwned + Send + 'static`",
+    note = "derive `serde::Serialize` and `serde::Deserialize`; send owned data instead of references"
+)]
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
+
+/// The bytes of `value`.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode_to(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes the bytes of `value`.
+#[inline]
+pub(crate) fn encode_to<T: Serialize + ?Sized, O: Output>(value: &T, output: &mut O) -> Result<()> {
+    value.serialize(Writer(output)).map_err(|reason| {
+        reason.into_error(ErrorKind::Encode, |why| {
+            format!("cannot write a {} as a message: {why}", type_name::<T>())
+        })
+    })
+}
+
+/// The value that `bytes` hold, all of them.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut reader = Reader::new(bytes);
+    let wrong = |reason: Reason| -> Error {
+        reason.into_error(ErrorKind::Decode, |why| {
+            format!("cannot read a message of {} bytes as a {}: {why}", bytes.len(), type_name::<T>())
+        })
+    };
+    let value = T::deserialize(&mut reader).map_err(wrong)?;
+    reader.finish().map_err(wrong)?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fmt, num::NonZeroU8};
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    fn there_and_back<T: Message + PartialEq + fmt::Debug>(value: T, len: usize) {
+        let bytes = encode(&value).unwrap();
+        assert_eq!((decode::<T>(&bytes).unwrap(), bytes.len()), (value, len));
+        for len in 0..bytes.len() {
+            let error = decode::<T>(&bytes[..len]).expect_err("a message that breaks off");
+            assert_eq!(error.kind(), ErrorKind::Decode);
+        }
+        let more = [&*bytes, &[0]].concat();
+        assert!(decode::<T>(&more).unwrap_err().to_string().contains("left over"));
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Shape {
+        Nothing,
+        Wrapped(Box<Shape>),
+        Pair(i8, char),
+        Named { wide: u128, text: String },
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Unit;
+
+    #[test]
+    fn every_kind_of_value_goes_there_and_back() {
+        there_and_back(u64::MAX, 8);
+        there_and_back((true, i16::MIN, -1isize, 1.5f32, f64::MIN), 1 + 2 + 8 + 4 + 8);
+        there_and_back([u32::MAX; 3], 12);
+        there_and_back((Unit, (), ()), 0);
+        there_and_back((Some('\u{10ffff}'), None::<u8>), 1 + 4 + 1);
+        there_and_back("seven".to_owned(), 6);
+        there_and_back(vec![7u8; 254], 255);
+        there_and_back(vec![7u8; 255], 9 + 255);
+        there_and_back(vec![(), ()], 1);
+        there_and_back(BTreeMap::from([(1u8, vec!["one".to_owned()]), (2, vec![])]), 1 + 1 + 5 + 1 + 1);
+        there_and_back(i128::MIN, 16);
+        let named = Shape::Named { wide: 1 << 100, text: String::new() };
+        there_and_back(vec![Shape::Nothing, Shape::Pair(-1, 'x')], 1 + 1 + 6);
+        there_and_back(Shape::Wrapped(named.into()), 1 + 1 + 16 + 1);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let why = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Decode);
+            error.to_string()
+        };
+        assert!(why(decode::<bool>(&[2]).unwrap_err()).contains("neither true nor false"));
+        assert!(why(decode::<Option<u8>>(&[2, 1]).unwrap_err()).contains("neither"));
+        assert!(why(decode::<char>(&[0, 0xd8, 0, 0]).unwrap_err()).contains("no character"));
+        assert!(why(decode::<String>(&[1, 0xff]).unwrap_err()).contains("utf-8"));
+        assert!(why(decode::<Shape>(&[4]).unwrap_err()).contains("variant"));
+        assert!(why(decode::<NonZeroU8>(&[0]).unwrap_err()).contains("nonzero"));
+        let many = [&[255][..], &u64::MAX.to_le_bytes()].concat();
+        assert!(why(decode::<Vec<u64>>(&many).unwrap_err()).contains("elements"));
+        assert!(why(decode::<Vec<()>>(&many).unwrap_err()).contains("elements"));
+        assert!(why(decode::<Shape>(&many).unwrap_err()).contains("variant"));
+        let long = [&[255][..], &(u64::MAX / 2).to_le_bytes()].concat();
+        assert!(why(decode::<String>(&long).unwrap_err()).contains("breaks off"));
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Sparse {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sometimes: Option<u8>,
+        #[serde(skip)]
+        never: u8,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u8),
+    }
+
+    #[test]
+    fn types_that_need_more_than_bytes_are_named() {
+        let sparse = encode(&Sparse { sometimes: None, never: 1 }).unwrap_err();
+        assert!(sparse.kind() == ErrorKind::Encode && sparse.to_string().contains("`sometimes`"), "{sparse}");
+        let bytes = encode(&Sparse { sometimes: Some(1), never: 1 }).unwrap();
+        assert_eq!(decode::<Sparse>(&bytes).unwrap().never, 0);
+        let untagged = decode::<Untagged>(&encode(&Untagged::Number(1)).unwrap()).unwrap_err();
+        assert!(untagged.to_string().contains("untagged"), "{untagged}");
+    }
+}
