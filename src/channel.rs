@@ -180,7 +180,7 @@ impl<T: Message> Receiver<T> {
     /// # Examples
     /// See [`channel`].
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_value(Deadline::NEVER).map_err(|fault| RecvError::of(fault, END))
+        self.recv_value(Deadline::NEVER, RecvError::of)
     }
 
     /// Takes a message if one waits now.
@@ -188,7 +188,7 @@ impl<T: Message> Receiver<T> {
     /// # Errors
     /// [`TryRecvError::Empty`]; otherwise as [`Receiver::recv`].
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.recv_value(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, END))
+        self.recv_value(Deadline::NOW, TryRecvError::of)
     }
 
     /// Waits for a message, but no longer than `timeout`, and takes it.
@@ -196,11 +196,12 @@ impl<T: Message> Receiver<T> {
     /// # Errors
     /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Receiver::recv`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_value(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, END))
+        self.recv_value(Deadline::after(timeout), RecvTimeoutError::of)
     }
 
-    fn recv_value(&self, deadline: Deadline) -> Result<T, Fault> {
-        queue::recv_decoded(&self.core, deadline, Some(Side::Senders))
+    #[inline]
+    fn recv_value<E>(&self, deadline: Deadline, refuse: fn(Fault, End) -> E) -> Result<T, E> {
+        queue::recv_decoded(&self.core, deadline, Some(Side::Senders), |fault| refuse(fault, END))
     }
 
     /// A consuming iterator that waits for messages, until no sender is left.

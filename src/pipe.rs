@@ -156,7 +156,7 @@ impl<S: Message, R: Message> Connection<S, R> {
     /// # Examples
     /// See [`pipe`].
     pub fn recv(&self) -> Result<R, RecvError> {
-        self.recv_value(Deadline::NEVER).map_err(|fault| RecvError::of(fault, END))
+        self.recv_value(Deadline::NEVER, RecvError::of)
     }
 
     /// Takes a message if one waits now.
@@ -164,7 +164,7 @@ impl<S: Message, R: Message> Connection<S, R> {
     /// # Errors
     /// [`TryRecvError::Empty`]; otherwise as [`Connection::recv`].
     pub fn try_recv(&self) -> Result<R, TryRecvError> {
-        self.recv_value(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, END))
+        self.recv_value(Deadline::NOW, TryRecvError::of)
     }
 
     /// Waits for a message, but no longer than `timeout`, and takes it.
@@ -172,11 +172,12 @@ impl<S: Message, R: Message> Connection<S, R> {
     /// # Errors
     /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Connection::recv`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<R, RecvTimeoutError> {
-        self.recv_value(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, END))
+        self.recv_value(Deadline::after(timeout), RecvTimeoutError::of)
     }
 
-    fn recv_value(&self, deadline: Deadline) -> Result<R, Fault> {
-        queue::recv_decoded(&self.incoming, deadline, Some(Side::Senders))
+    #[inline]
+    fn recv_value<E>(&self, deadline: Deadline, refuse: fn(Fault, End) -> E) -> Result<R, E> {
+        queue::recv_decoded(&self.incoming, deadline, Some(Side::Senders), |fault| refuse(fault, END))
     }
 }
 

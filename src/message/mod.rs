@@ -69,15 +69,30 @@ pub(crate) fn encode_to<T: Serialize + ?Sized, O: Output>(value: &T, output: &mu
 /// The value that `bytes` hold, all of them.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    decode_or(bytes, |error| error)
+}
+
+/// As [`decode`], with an error of another type: the value is moved once, to where it stays. Values that
+/// were written in small pieces and are then moved in large ones are waited for.
+#[inline(always)]
+pub(crate) fn decode_or<T: DeserializeOwned, E>(
+    bytes: &[u8],
+    refuse: impl FnOnce(Error) -> E,
+) -> Result<T, E> {
     let mut reader = Reader::new(bytes);
-    let wrong = |reason: Reason| -> Error {
-        reason.into_error(ErrorKind::Decode, |why| {
-            format!("cannot read a message of {} bytes as a {}: {why}", bytes.len(), type_name::<T>())
-        })
+    let reason = match T::deserialize(&mut reader) {
+        Ok(value) if reader.is_at_end() => return Ok(value),
+        Ok(_) => Reason::new(format!("{} bytes are left over", reader.left())),
+        Err(reason) => reason,
     };
-    let value = T::deserialize(&mut reader).map_err(wrong)?;
-    reader.finish().map_err(wrong)?;
-    Ok(value)
+    Err(refuse(unreadable::<T>(reason, bytes.len())))
+}
+
+#[cold]
+fn unreadable<T>(reason: Reason, len: usize) -> Error {
+    reason.into_error(ErrorKind::Decode, |why| {
+        format!("cannot read a message of {len} bytes as a {}: {why}", type_name::<T>())
+    })
 }
 
 #[cfg(test)]

@@ -30,11 +30,13 @@ impl<'de> Reader<'de> {
 
     /// Everything was read.
     #[inline]
-    pub(super) fn finish(&self) -> Read<()> {
-        match self.bytes.len() {
-            0 => Ok(()),
-            rest => Err(Reason::new(format!("{rest} bytes are left over"))),
-        }
+    pub(super) fn is_at_end(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes were not read.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len()
     }
 
     #[inline]

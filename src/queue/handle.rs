@@ -180,7 +180,7 @@ impl<T: Message> Queue<T> {
     /// See [`Queue`].
     #[doc(alias = "get")]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_value(Deadline::NEVER).map_err(|fault| RecvError::of(fault, End::Closed))
+        self.recv_value(Deadline::NEVER, RecvError::of)
     }
 
     /// Takes a message if one waits now.
@@ -197,7 +197,7 @@ impl<T: Message> Queue<T> {
     /// ```
     #[doc(alias = "get_nowait")]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.recv_value(Deadline::NOW).map_err(|fault| TryRecvError::of(fault, End::Closed))
+        self.recv_value(Deadline::NOW, TryRecvError::of)
     }
 
     /// Waits for a message, but no longer than `timeout`, and takes it.
@@ -205,11 +205,12 @@ impl<T: Message> Queue<T> {
     /// # Errors
     /// [`RecvTimeoutError::TimedOut`]; otherwise as [`Queue::recv`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_value(Deadline::after(timeout)).map_err(|fault| RecvTimeoutError::of(fault, End::Closed))
+        self.recv_value(Deadline::after(timeout), RecvTimeoutError::of)
     }
 
-    fn recv_value(&self, deadline: Deadline) -> Result<T, Fault> {
-        recv_decoded(&self.core, deadline, None)
+    #[inline]
+    fn recv_value<E>(&self, deadline: Deadline, refuse: fn(Fault, End) -> E) -> Result<T, E> {
+        recv_decoded(&self.core, deadline, None, |fault| refuse(fault, End::Closed))
     }
 
     /// Waits for a message and leases it: if the lease is dropped without [`Lease::done`], or its
@@ -376,14 +377,17 @@ pub(crate) fn send_encoded<T: Message>(
 
 /// Receives, and decodes.
 #[inline]
-pub(crate) fn recv_decoded<T: Message>(
+pub(crate) fn recv_decoded<T: Message, E>(
     core: &Core,
     deadline: Deadline,
     peers: Option<super::ends::Side>,
-) -> Result<T, Fault> {
+    refuse: impl Fn(Fault) -> E,
+) -> Result<T, E> {
     let mut bytes = Incoming::new();
-    core.receive(&mut bytes, deadline, peers)?;
-    Ok(message::decode(bytes.bytes())?)
+    match core.receive(&mut bytes, deadline, peers) {
+        Ok(()) => message::decode_or(bytes.bytes(), |error| refuse(error.into())),
+        Err(fault) => Err(refuse(fault)),
+    }
 }
 
 impl<T: Message> Options<Queue<T>> {
