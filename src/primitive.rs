@@ -1,4 +1,4 @@
-//! The atomics and fences that the machines in memory are made of.
+//! The atomics, fences and pauses that the machines in memory are made of.
 //!
 //! Everything below the segments takes them from here, so that a model checker can put its own in
 //! their place: `models/` compiles the files of `raw` with another module of this name. Here they are
@@ -10,5 +10,5 @@ pub(crate) use std::{
         AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
         fence,
     },
-    thread::yield_now,
+    thread::{sleep, yield_now},
 };

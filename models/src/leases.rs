@@ -6,11 +6,15 @@ use crate::{
     deadline::Deadline,
     primitive::{AtomicU64, Ordering::Relaxed},
     raw::{
+        biased::Request,
+        habit::Habit,
         leases::{Held, LEASES, RawLeases},
         ring::{Area, RawRing, ReceiveFault, Received, ring_units},
     },
     scene::{Death, deaths, schedules, shared, spawn},
 };
+
+const ALWAYS: Request<'static> = Request { habit: &Habit, deadline: Deadline::NEVER };
 
 #[derive(Debug)]
 struct Words(Vec<AtomicU64>);
@@ -44,7 +48,7 @@ impl Work {
         let words = Words((0..ring_units(0)).map(|_| AtomicU64::new(0)).collect());
         let leases = RawLeases::free();
         let work = shared(Self { ring: RawRing::new(0), words, leases, copies: Default::default() });
-        let send = |number| work.ring.try_send(&work.words, 1, &&[number][..], Deadline::NEVER).unwrap();
+        let send = |number| work.ring.try_send(&work.words, 1, &&[number][..], ALWAYS).unwrap();
         send(number + 1);
         let (done, _) = work.lease().unwrap();
         work.leases.finish(done.slot, || {});
@@ -66,7 +70,7 @@ impl Work {
             leased = Some((held, bytes[0].into()));
             true
         };
-        let received = self.ring.try_receive(&self.words, &mut bytes, Deadline::NEVER, died, |_| {}, keep);
+        let received = self.ring.try_receive(&self.words, &mut bytes, ALWAYS, died, |_| {}, keep);
         assert!(received == Ok(true) || received == Err(ReceiveFault::Empty));
         leased
     }

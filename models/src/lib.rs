@@ -7,7 +7,7 @@
 //! | `primitive` | std's atomics | loom's, and each access is a step before which a thread can die |
 //! | `deadline` | the monotonic clock | has passed, or never will |
 //! | `sys` | the operating system | the kernel, as far as the machines use it |
-//! | `raw` | the machines | the same files; `held`, `region`, `backoff`, `pace`, `copy`, `prefetch` by small models |
+//! | `raw` | the machines | the same files; `held`, `region`, `backoff`, `habit`, `pace`, `copy`, `prefetch` by small models |
 //! | `scene` | – | threads, deaths, and how all schedules of them are run |
 
 #![cfg(test)]
@@ -21,6 +21,7 @@ mod scene;
 
 mod guarded;
 mod lock;
+mod biased;
 mod bell;
 mod versioned;
 mod once;

@@ -4,9 +4,10 @@
 //! themselves when they are made, which a `const fn` cannot do: these do it when they are looked at
 //! for the first time, so a machine is shown to loom ([`crate::scene::shared`]) before threads use it.
 
-use std::{fmt, sync::OnceLock};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 pub(crate) use loom::sync::atomic::{Ordering, fence};
+use loom::thread::yield_now;
 
 use crate::scene::{note, step};
 
@@ -14,6 +15,11 @@ use crate::scene::{note, step};
 /// loom does not have. See `sys::barrier`.
 pub(crate) fn compiler_fence(order: Ordering) {
     fence(order);
+}
+
+/// No time passes, but others run.
+pub(crate) fn sleep(_: Duration) {
+    yield_now();
 }
 
 /// Writes the access into the log of this execution, with the value that it left or found.

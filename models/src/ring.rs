@@ -5,7 +5,11 @@ use std::{cell::RefCell, rc::Rc};
 use crate::{
     deadline::Deadline,
     primitive::{AtomicU64, Ordering::Relaxed},
-    raw::ring::{Area, Pace, RawRing, ReceiveFault, Received, SendFault, ring_units},
+    raw::{
+        biased::Request,
+        habit::Habit,
+        ring::{Area, Pace, RawRing, ReceiveFault, Received, SendFault, ring_units},
+    },
     scene::{Death, any_died, deaths, schedules, shared, spawn},
 };
 
@@ -40,6 +44,9 @@ struct Queue {
 /// What stands where memory was given back.
 const GONE: u64 = u64::MAX;
 
+/// Who takes a lock waits for it, and keeps it.
+const ALWAYS: Request<'static> = Request { habit: &Habit, deadline: Deadline::NEVER };
+
 /// All rings are there from the beginning.
 const MADE: u32 = u32::MAX;
 
@@ -53,7 +60,7 @@ impl Queue {
     /// Waits for room, unless somebody has died meanwhile.
     fn send(&self, number: u64) -> Result<(), SendFault> {
         let bytes = bytes_of(number);
-        let attempt = || self.ring.try_send(&self.words, MADE, &&*bytes, Deadline::NEVER);
+        let attempt = || self.ring.try_send(&self.words, MADE, &&*bytes, ALWAYS);
         self.ring.send(attempt, &Pace, Deadline::NEVER, || !any_died())
     }
 
@@ -63,7 +70,7 @@ impl Queue {
             self.words.behind[begin as usize].store(number, Relaxed);
             true
         };
-        let attempt = || self.ring.try_send_elsewhere(&self.words, MADE, 1, 1, Deadline::NEVER, write);
+        let attempt = || self.ring.try_send_elsewhere(&self.words, MADE, 1, 1, ALWAYS, write);
         self.ring.send(attempt, &Pace, Deadline::NEVER, || !any_died())
     }
 
@@ -79,7 +86,7 @@ impl Queue {
         let give_back = |to: u64| {
             (0..to).for_each(|byte| self.words.behind[byte as usize].store(GONE, Relaxed));
         };
-        self.ring.try_receive(&self.words, &mut bytes, Deadline::NEVER, || {}, give_back, keep)?;
+        self.ring.try_receive(&self.words, &mut bytes, ALWAYS, || {}, give_back, keep)?;
         let (first, second) = bytes.split_at(8);
         assert_eq!(first, second, "torn");
         Ok(u64::from_ne_bytes(first.try_into().expect("8 bytes")))
@@ -110,7 +117,7 @@ impl Queue {
     /// What is left, without waiting; then it takes one more.
     fn drain(&self) -> Vec<u64> {
         let left: Vec<u64> = std::iter::from_fn(|| self.try_receive().ok()).collect();
-        assert_eq!(self.ring.try_send(&self.words, MADE, &&*bytes_of(99), Deadline::NEVER), Ok(()));
+        assert_eq!(self.ring.try_send(&self.words, MADE, &&*bytes_of(99), ALWAYS), Ok(()));
         assert_eq!(
             (self.ring.len(&self.words), self.try_receive(), self.ring.len(&self.words)),
             (1, Ok(99), 0)

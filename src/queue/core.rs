@@ -14,6 +14,8 @@ use crate::{
     deadline::Deadline,
     error::{Error, ErrorKind, Result},
     raw::{
+        biased::Request,
+        habit::Habit,
         leases::Held,
         mutex::LockFault,
         ring::{LONGEST, Pace, ReceiveFault, Received, SendFault, Sink, Source},
@@ -32,6 +34,8 @@ pub(crate) struct Core {
     made: AtomicU32,
     sending: Pace,
     receiving: Pace,
+    send_habit: Habit,
+    receive_habit: Habit,
 }
 
 impl Core {
@@ -41,7 +45,14 @@ impl Core {
     }
 
     fn over(memory: Memory, made: u32) -> Self {
-        Self { memory, made: made.into(), sending: Pace::default(), receiving: Pace::default() }
+        Self {
+            memory,
+            made: made.into(),
+            sending: Pace::default(),
+            receiving: Pace::default(),
+            send_habit: Habit::default(),
+            receive_habit: Habit::default(),
+        }
     }
 
     pub(crate) fn another(&self) -> Self {
@@ -109,10 +120,16 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
-        match self.head().ring.try_send(&self.memory, self.made.load(Relaxed), bytes, deadline) {
+        match self.try_send(bytes, deadline) {
             Ok(()) => Ok(()),
             Err(fault) => self.send_after(fault, bytes, deadline, peers),
         }
+    }
+
+    #[inline(always)]
+    fn try_send(&self, bytes: &impl Source, deadline: Deadline) -> Result<(), SendFault> {
+        let made = self.made.load(Relaxed);
+        self.head().ring.try_send(&self.memory, made, bytes, Request { habit: &self.send_habit, deadline })
     }
 
     /// Goes on after a first attempt that has not sent.
@@ -125,7 +142,7 @@ impl Core {
         peers: Option<Side>,
     ) -> Result<(), Fault> {
         let ring = &self.head().ring;
-        let attempt = || ring.try_send(&self.memory, self.made.load(Relaxed), bytes, deadline);
+        let attempt = || self.try_send(bytes, deadline);
         let alive = || !self.is_alone(peers);
         loop {
             match fault {
@@ -171,7 +188,8 @@ impl Core {
                     false
                 }
             };
-            head.ring.try_send_elsewhere(&self.memory, self.made.load(Relaxed), len, most, deadline, write)
+            let (made, request) = (self.made.load(Relaxed), Request { habit: &self.send_habit, deadline });
+            head.ring.try_send_elsewhere(&self.memory, made, len, most, request, write)
         };
         let alive = || !self.is_alone(peers);
         let sent = loop {
@@ -272,7 +290,8 @@ impl Core {
         let head = self.head();
         let died = || head.leases.void_untaken(&head.ring);
         let give_back = |to: u64| self.segment().discard_behind(ELSEWHERE, to);
-        head.ring.try_receive(&self.memory, bytes, deadline, died, give_back, keep)
+        let request = Request { habit: &self.receive_habit, deadline };
+        head.ring.try_receive(&self.memory, bytes, request, died, give_back, keep)
     }
 
     /// Puts a message that is about to be taken into a free slot; `None` if others must be worked on

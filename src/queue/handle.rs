@@ -368,8 +368,8 @@ pub(crate) fn send_encoded<T: Message>(
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<(), Fault> {
-    let mut bytes = Outgoing::new();
     segment::pinning(|| {
+        let mut bytes = Outgoing::new();
         message::encode_to(value, &mut bytes)?;
         core.send(&bytes, deadline, peers)
     })

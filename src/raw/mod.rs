@@ -8,6 +8,8 @@ mod held;
 mod life;
 mod fault;
 pub(crate) mod mutex;
+pub(crate) mod habit;
+pub(crate) mod biased;
 pub(crate) mod bell;
 pub(crate) mod versioned;
 pub(crate) mod claims;

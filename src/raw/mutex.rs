@@ -6,8 +6,8 @@
 //! **Orderings.** Acquiring (compare-exchange, `Acquire`) sees everything that was written before
 //! the release (store, `Release`) or before the death: the kernel marks the word after the dead
 //! thread's last store, and a thief has been told of the death by the kernel. Everything else on
-//! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner`,
-//! `epoch` and `state` are written by the holder only.
+//! the word is a question whose answer is checked by a compare-exchange, so `Relaxed`. `owner` and
+//! `state` are written by the holder only.
 //!
 //! **Sleepers.** A release is a plain store and then a look whether anybody sleeps; on every processor
 //! the look may come before the store is seen. A sleeper announces itself and then makes all
@@ -43,20 +43,19 @@ pub(crate) struct RawMutex {
     node: Node,
 }
 
-/// Index in `data` of the number of recoveries.
-const EPOCH: usize = 0;
 /// Index in `data` of the owner's attachment slot: a hint for finding its process.
 const OWNER_SLOT: usize = 1;
 /// Index in `data` of whether the protected value is consistent (0) or not.
 const STATE: usize = 2;
-/// Index in `data` of the first of two words that this machine leaves to others.
-const SPARE: usize = 3;
+/// Indices in `data` of the words that this machine leaves to others.
+const SPARE: [usize; 3] = [3, 4, 0];
 
 #[cfg(not(loom))] // whose atomics are larger
 const _: () = assert!(size_of::<RawMutex>() == 40 && std::mem::offset_of!(Node, data) == 4);
 
-/// How long a lock is held at the most that is held for an instant, on a busy machine.
-const INSTANT: Duration = Duration::from_millis(100);
+/// A bit of a word whose owner is not inside but keeps the lock for itself; see [`biased`](super::biased).
+/// No thread id is so large: the kernel's limit is 2^22.
+pub(super) const KEPT: u32 = 1 << 29;
 
 /// The first sleep, before which no barrier is executed: most owners release sooner, and the barrier
 /// interrupts them. One that does not see the announcement lets it be slept to its end.
@@ -71,33 +70,24 @@ impl RawMutex {
     }
 
     #[inline]
-    fn address(&self) -> usize {
+    pub(super) fn address(&self) -> usize {
         (&raw const *self) as usize
     }
 
     /// Waits until the lock is free, and takes it.
     #[inline]
     pub(crate) fn lock(&self) -> Result<Acquired, LockFault> {
-        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended(Deadline::NEVER) }
+        if self.lock_free_one() {
+            Ok(Acquired::Released)
+        } else {
+            self.lock_contended::<false>(Deadline::NEVER)
+        }
     }
 
     /// Takes the lock if it is free within the time.
     #[inline]
     pub(crate) fn lock_deadline(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
-        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended(deadline) }
-    }
-
-    /// As [`RawMutex::lock_deadline`], for a lock that living threads hold for an instant only: it takes
-    /// a held one too when the deadline passes in that instant. One that a stopped process holds it does
-    /// not wait for.
-    #[inline]
-    pub(crate) fn lock_held_briefly(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
-        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_held_one_briefly(deadline) }
-    }
-
-    #[cold]
-    fn lock_held_one_briefly(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
-        self.lock_contended(deadline.or_after(INSTANT))
+        if self.lock_free_one() { Ok(Acquired::Released) } else { self.lock_contended::<false>(deadline) }
     }
 
     /// Takes the lock if it is free now.
@@ -112,7 +102,7 @@ impl RawMutex {
 
     /// The fast path: a free lock in a segment that this thread has used before.
     #[inline]
-    fn lock_free_one(&self) -> bool {
+    pub(super) fn lock_free_one(&self) -> bool {
         let thread = Thread::current();
         let Some(slot) = thread.recent_slot(self.address()) else { return false };
         if thread.is_full() {
@@ -136,13 +126,20 @@ impl RawMutex {
         }
     }
 
+    /// Waits for the lock. With `KEEPS`, [`LockFault::Held`] says that its owner keeps it for itself.
     #[cold]
-    fn lock_contended(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
+    pub(super) fn lock_contended<const KEEPS: bool>(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Acquired, LockFault> {
         let taker = Taker::new(self)?;
         let mut backoff = Backoff::new();
         loop {
             if let Some(acquired) = self.take(&taker, 0) {
                 return Ok(acquired);
+            }
+            if KEEPS && self.is_kept() {
+                return Err(LockFault::Held);
             }
             if !backoff.look_again() || backoff.lets_others_run() && deadline.has_passed() {
                 break;
@@ -151,11 +148,15 @@ impl RawMutex {
         if self.is_own(&taker) {
             return Err(LockFault::OwnLock);
         }
-        self.lock_asleep(&taker, deadline)
+        self.lock_asleep::<KEEPS>(&taker, deadline)
     }
 
     /// Sleeps until the lock is free, released or its owner proven dead.
-    fn lock_asleep(&self, taker: &Taker, deadline: Deadline) -> Result<Acquired, LockFault> {
+    fn lock_asleep<const KEEPS: bool>(
+        &self,
+        taker: &Taker,
+        deadline: Deadline,
+    ) -> Result<Acquired, LockFault> {
         let word = &self.node.word;
         let mut slice = if cfg!(loom) { FIRST_SLICE } else { NAP }; // no clock ends a nap in models
         loop {
@@ -166,6 +167,9 @@ impl RawMutex {
                 return Ok(acquired);
             }
             let held = word.load(Relaxed);
+            if KEEPS && held & KEPT != 0 {
+                return Err(LockFault::Held);
+            }
             if held & TID == 0 || !self.announce_waiter(held, slice) {
                 continue;
             }
@@ -225,11 +229,33 @@ impl RawMutex {
             return None;
         }
         self.exchange(taker, word, word & WAITERS | flags)?;
-        if word & OWNER_DIED == 0 {
-            return Some(Acquired::Released);
+        Some(if word & OWNER_DIED == 0 { Acquired::Released } else { Acquired::OwnerDied })
+    }
+
+    /// Whether its owner keeps it for itself.
+    pub(super) fn is_kept(&self) -> bool {
+        self.word() & KEPT != 0
+    }
+
+    pub(super) fn word(&self) -> u32 {
+        self.node.word.load(Relaxed)
+    }
+
+    /// Whether the word is this one, and then everything that was written before it became so is seen.
+    #[inline]
+    pub(super) fn word_is(&self, word: u32) -> bool {
+        self.node.word.load(Acquire) == word
+    }
+
+    /// Takes a lock that its owner keeps, if the word is still this one.
+    pub(super) fn take_kept(&self, kept: u32) -> Result<bool, LockFault> {
+        let taker = Taker::new(self)?;
+        let taken = self.exchange(&taker, kept, WAITERS).is_some();
+        if taken {
+            // As one that has slept, which it may have.
+            self.sleepers().fetch_add(1, Release);
         }
-        self.count_recovery();
-        Some(Acquired::OwnerDied)
+        Ok(taken)
     }
 
     /// Makes the calling thread the owner of a word that is still `expected`.
@@ -255,7 +281,6 @@ impl RawMutex {
     #[cold]
     fn steal_from_the_dead(&self, taker: &Taker) -> Option<Acquired> {
         self.recover(taker, |held| self.exchange(taker, held, WAITERS))?;
-        self.count_recovery();
         Some(Acquired::OwnerDied)
     }
 
@@ -300,11 +325,6 @@ impl RawMutex {
         tid != 0 && peers.thread_is_dead(self.node.data[OWNER_SLOT].load(Relaxed), tid)
     }
 
-    fn count_recovery(&self) {
-        let epoch = &self.node.data[EPOCH];
-        epoch.store(epoch.load(Relaxed).wrapping_add(1), Relaxed);
-    }
-
     fn is_own(&self, taker: &Taker) -> bool {
         let mine = self.node.word.load(Relaxed) & TID == taker.thread.tid();
         mine && (taker.slot.is_none() || taker.thread.holds(&self.node))
@@ -326,7 +346,7 @@ impl RawMutex {
         if newest {
             thread.announce(&self.node);
             thread.pop();
-            self.release(1);
+            self.release(0, 1);
         }
         newest
     }
@@ -334,36 +354,42 @@ impl RawMutex {
     /// As [`RawMutex::unlock`], for locks whose waiters may all go on.
     #[inline]
     pub(crate) fn unlock_waking(&self, count: u32) -> bool {
+        self.unlock_leaving(0, count)
+    }
+
+    /// As [`RawMutex::unlock_waking`], leaving this word instead of a free one.
+    #[inline]
+    pub(super) fn unlock_leaving(&self, word: u32, count: u32) -> bool {
         let thread = Thread::current();
         if !thread.is_newest(&self.node) {
-            return self.unlock_elsewhere(count);
+            return self.unlock_elsewhere(word, count);
         }
         thread.announce(&self.node);
         thread.pop();
-        self.release(count);
+        self.release(word, count);
         true
     }
 
     /// A lock that was not acquired last, that is in no segment, or that is not this thread's.
     #[cold]
-    fn unlock_elsewhere(&self, count: u32) -> bool {
+    fn unlock_elsewhere(&self, word: u32, count: u32) -> bool {
         let thread = life::ready();
         if thread.slot_of(self.address()).is_none() {
-            self.release(count);
+            self.release(word, count);
             return true;
         }
         thread.announce(&self.node);
         let mine = thread.remove(&self.node);
         if mine {
-            self.release(count);
+            self.release(word, count);
         }
         mine
     }
 
     #[inline]
-    fn release(&self, count: u32) {
+    fn release(&self, word: u32, count: u32) {
         // A plain store and a plain load. The barrier that they need in between is the sleeper's.
-        self.node.word.store(0, Release);
+        self.node.word.store(word, Release);
         compiler_fence(SeqCst);
         if self.sleepers().load(Relaxed) as u32 != 0 || !barrier::is_registered() {
             self.wake_sleepers(count);
@@ -436,10 +462,10 @@ impl RawMutex {
             || self.node.word.load(Relaxed) & TID == thread.tid() && thread.slot_of(self.address()).is_none()
     }
 
-    /// One of two words beside the lock for whoever builds on it. Written by the holder.
+    /// One of three words beside the lock for whoever builds on it. Written by the holder.
     #[inline]
     pub(crate) fn spare(&self, which: usize) -> &AtomicU32 {
-        &self.node.data[SPARE + which]
+        &self.node.data[SPARE[which]]
     }
 
     /// Whether the protected value was left half-changed. Read and written by the holder.

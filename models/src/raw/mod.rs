@@ -5,6 +5,7 @@ mod copy;
 mod prefetch;
 pub(crate) mod region;
 pub(crate) mod held;
+pub(crate) mod habit;
 mod life;
 pub(crate) mod ring;
 
@@ -12,6 +13,8 @@ pub(crate) mod ring;
 pub(crate) mod barrier;
 #[path = "../../../src/raw/bell.rs"]
 pub(crate) mod bell;
+#[path = "../../../src/raw/biased.rs"]
+pub(crate) mod biased;
 #[path = "../../../src/raw/claims.rs"]
 pub(crate) mod claims;
 #[path = "../../../src/raw/condvar.rs"]

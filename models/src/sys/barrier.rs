@@ -13,6 +13,7 @@ pub(crate) fn light() {
     fence(SeqCst);
 }
 
-pub(crate) fn heavy() {
+pub(crate) fn heavy() -> bool {
     fence(SeqCst);
+    true
 }

@@ -21,10 +21,7 @@ use super::{
 use crate::{
     deadline::Deadline,
     primitive::Ordering::*,
-    raw::{
-        mutex::{Acquired, LockFault},
-        prefetch,
-    },
+    raw::{biased::Request, mutex::LockFault, prefetch},
 };
 
 /// Why no message was received.
@@ -58,23 +55,23 @@ impl RawRing {
         &self,
         area: &impl Area,
         bytes: &mut S,
-        deadline: Deadline,
+        request: Request<'_>,
         died: impl FnOnce(),
         give_back: impl Fn(u64),
         keep: impl FnOnce(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
-        match self.consumers.lock.lock_held_briefly(deadline) {
-            Ok(Acquired::Released) => {}
-            Ok(Acquired::OwnerDied) => {
-                self.repair_consumers(area);
-                give_back(self.rest.elsewhere_head.load(Relaxed));
-                died();
-            }
+        let hold = match self.consumers.lock.lock(request) {
+            Ok(hold) => hold,
             Err(LockFault::TimedOut) => return Err(ReceiveFault::Empty),
             Err(fault) => return Err(ReceiveFault::Lock(fault)),
+        };
+        if hold.is_after_a_death() {
+            self.repair_consumers(area);
+            give_back(self.rest.elsewhere_head.load(Relaxed));
+            died();
         }
         let taken = self.take_first(area, bytes, give_back, keep);
-        self.consumers.lock.unlock();
+        self.consumers.lock.unlock(request.habit, hold);
         if taken == Ok(true) {
             self.consumers.room.ring(1);
         }

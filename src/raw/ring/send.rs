@@ -22,7 +22,8 @@ use crate::{
     deadline::Deadline,
     primitive::{AtomicU64, Ordering::*},
     raw::{
-        mutex::{Acquired, LockFault},
+        biased::{Hold, Request},
+        mutex::LockFault,
         prefetch,
     },
 };
@@ -54,9 +55,11 @@ impl RawRing {
         area: &impl Area,
         made: u32,
         bytes: &impl Source,
-        deadline: Deadline,
+        request: Request<'_>,
     ) -> Result<(), SendFault> {
-        self.locked(area, deadline, || self.send_locked(area, made, bytes, Kind::Here))
+        let hold = self.lock(area, request)?;
+        let sent = self.send_locked(area, made, bytes, Kind::Here);
+        self.unlock(request, hold, sent)
     }
 
     /// Sends a message that is too large for the rings: `write` puts it elsewhere, from the given
@@ -68,48 +71,60 @@ impl RawRing {
         made: u32,
         len: u64,
         most: u64,
-        deadline: Deadline,
+        request: Request<'_>,
         write: impl FnOnce(u64) -> bool,
     ) -> Result<(), SendFault> {
-        self.locked(area, deadline, || {
-            // Asked first: who hears that there is no room waits for it.
-            if self.is_closed() {
-                return Err(SendFault::Closed);
-            }
-            let begin = self.rest.elsewhere_tail.load(Relaxed);
-            // Where all was taken nothing waits, also if a consumer died before it said so.
-            let empty = self.consumers.head.load(Acquire) == self.producers.tail.load(Relaxed);
-            let taken = if empty { begin } else { self.rest.elsewhere_head.load(Acquire) };
-            let waiting = begin.saturating_sub(taken);
-            if waiting != 0 && waiting.saturating_add(len) > most {
-                return Err(SendFault::Full);
-            }
-            self.check_limit(self.sent().load(Relaxed))?;
-            if !write(begin) {
-                return Err(SendFault::NotWritten);
-            }
-            let place = [begin.to_le_bytes(), len.to_le_bytes()].concat();
-            self.send_locked(area, made, &&*place, Kind::Elsewhere)?;
-            self.rest.elsewhere_tail.store(begin.saturating_add(len), Release);
-            Ok(())
-        })
+        let hold = self.lock(area, request)?;
+        let sent = self.send_elsewhere_locked(area, made, len, most, write);
+        self.unlock(request, hold, sent)
+    }
+
+    fn send_elsewhere_locked(
+        &self,
+        area: &impl Area,
+        made: u32,
+        len: u64,
+        most: u64,
+        write: impl FnOnce(u64) -> bool,
+    ) -> Result<(), SendFault> {
+        // Asked first: who hears that there is no room waits for it.
+        if self.is_closed() {
+            return Err(SendFault::Closed);
+        }
+        let begin = self.rest.elsewhere_tail.load(Relaxed);
+        // Where all was taken nothing waits, also if a consumer died before it said so.
+        let empty = self.consumers.head.load(Acquire) == self.producers.tail.load(Relaxed);
+        let taken = if empty { begin } else { self.rest.elsewhere_head.load(Acquire) };
+        let waiting = begin.saturating_sub(taken);
+        if waiting != 0 && waiting.saturating_add(len) > most {
+            return Err(SendFault::Full);
+        }
+        self.check_limit(self.sent().load(Relaxed))?;
+        if !write(begin) {
+            return Err(SendFault::NotWritten);
+        }
+        let place = [begin.to_le_bytes(), len.to_le_bytes()].concat();
+        self.send_locked(area, made, &&*place, Kind::Elsewhere)?;
+        self.rest.elsewhere_tail.store(begin.saturating_add(len), Release);
+        Ok(())
     }
 
     #[inline(always)]
-    fn locked(
-        &self,
-        area: &impl Area,
-        deadline: Deadline,
-        send: impl FnOnce() -> Result<(), SendFault>,
-    ) -> Result<(), SendFault> {
-        match self.producers.lock.lock_held_briefly(deadline) {
-            Ok(Acquired::Released) => {}
-            Ok(Acquired::OwnerDied) => self.repair_producers(area),
+    fn lock(&self, area: &impl Area, request: Request<'_>) -> Result<Hold, SendFault> {
+        let hold = match self.producers.lock.lock(request) {
+            Ok(hold) => hold,
             Err(LockFault::TimedOut) => return Err(SendFault::Full),
             Err(fault) => return Err(SendFault::Lock(fault)),
+        };
+        if hold.is_after_a_death() {
+            self.repair_producers(area);
         }
-        let sent = send();
-        self.producers.lock.unlock();
+        Ok(hold)
+    }
+
+    #[inline(always)]
+    fn unlock(&self, request: Request<'_>, hold: Hold, sent: Result<(), SendFault>) -> Result<(), SendFault> {
+        self.producers.lock.unlock(request.habit, hold);
         if sent.is_ok() {
             self.producers.message.ring(1);
         }
@@ -224,11 +239,11 @@ impl RawRing {
             let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
             tail.word().saturating_sub(begin) + need < units
         };
-        if fits(self.producers.head_seen.load(Relaxed)) {
+        if fits(self.rest.head_seen.load(Relaxed)) {
             return true;
         }
         let head = self.consumers.head.load(Acquire);
-        self.producers.head_seen.store(head, Relaxed);
+        self.rest.head_seen.store(head, Relaxed);
         fits(head)
     }
 
@@ -248,12 +263,13 @@ impl RawRing {
             return Err(SendFault::TooLarge);
         }
         let head = self.consumers.head.load(Acquire);
-        if tail.ring() != 0 && head == tail.0 && fits(0) && self.consumers.lock.try_lock().is_ok() {
+        let empty = tail.ring() != 0 && head == tail.0 && fits(0);
+        if let Some(hold) = empty.then(|| self.consumers.lock.try_lock().ok()).flatten() {
             // Consumers are taken along. Left at the way back, they would lose it when the ring in which
             // it stands is entered anew. Nothing waits, so a consumer that died left nothing to repair.
             let first = self.enter(area, tail, 0);
             self.consumers.head.store(first.0, Release);
-            self.consumers.lock.unlock();
+            self.consumers.lock.release(hold);
             return Ok(first);
         }
         if self.has_room(ring_units(tail.ring()), tail, need) {

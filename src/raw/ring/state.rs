@@ -19,16 +19,15 @@ use super::{
 use crate::{
     deadline::Deadline,
     primitive::{AtomicU32, AtomicU64, Ordering::*},
-    raw::{bell::Bell, mutex::RawMutex},
+    raw::{bell::Bell, biased::BiasedMutex},
 };
 
 /// What producers write: one cache line.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Producers {
-    pub(super) lock: RawMutex,
+    pub(super) lock: BiasedMutex,
     pub(super) tail: AtomicU64,
-    pub(super) head_seen: AtomicU64,
     /// Rung by producers, slept on by consumers.
     pub(super) message: Bell,
 }
@@ -37,9 +36,8 @@ pub(super) struct Producers {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Consumers {
-    pub(super) lock: RawMutex,
+    pub(super) lock: BiasedMutex,
     pub(super) head: AtomicU64,
-    _reserved: u64,
     /// Rung by consumers, slept on by producers.
     pub(super) room: Bell,
 }
@@ -56,7 +54,9 @@ pub(super) struct Rest {
     /// Where the next message that is too large for the rings goes, and up to where such were taken.
     pub(super) elsewhere_tail: AtomicU64,
     pub(super) elsewhere_head: AtomicU64,
-    _reserved: [u64; 4],
+    /// `head`, as producers saw it last.
+    pub(super) head_seen: AtomicU64,
+    _reserved: [u64; 3],
 }
 
 /// A ring. All zeroes is an empty one without a limit.
@@ -75,21 +75,17 @@ impl RawRing {
     pub(crate) fn new(limit: u32) -> Self {
         let position = || AtomicU64::new(0);
         Self {
-            producers: Producers {
-                lock: RawMutex::new(),
-                tail: position(),
-                head_seen: position(),
-                message: Bell::new(),
-            },
+            producers: Producers { lock: BiasedMutex::new(), tail: position(), message: Bell::new() },
             rest: Rest {
                 start: position(),
                 limit: AtomicU32::new(limit),
                 closed: AtomicU32::new(0),
                 elsewhere_tail: position(),
                 elsewhere_head: position(),
-                _reserved: [0; 4],
+                head_seen: position(),
+                _reserved: [0; 3],
             },
-            consumers: Consumers { lock: RawMutex::new(), head: position(), _reserved: 0, room: Bell::new() },
+            consumers: Consumers { lock: BiasedMutex::new(), head: position(), room: Bell::new() },
         }
     }
 

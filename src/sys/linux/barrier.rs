@@ -40,11 +40,11 @@ pub(crate) fn light() {
     if is_registered() { compiler_fence(SeqCst) } else { fence(SeqCst) }
 }
 
-/// The other side.
-pub(crate) fn heavy() {
+/// The other side; false where the kernel refuses. Then whoever did not see a sleeper wakes it late, and
+/// sleeps are timed.
+pub(crate) fn heavy() -> bool {
     fence(SeqCst);
-    // Where it is refused, whoever did not see us wakes us late: sleeps are timed.
-    membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+    membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED)
 }
 
 fn membarrier(command: libc::c_int) -> bool {

@@ -1,0 +1,239 @@
+//! The lock with a favourite: it enters without an exchange, and never beside another.
+
+use std::{cell::Cell, rc::Rc};
+
+use crate::{
+    deadline::Deadline,
+    guarded::Guarded,
+    raw::{
+        biased::{BiasedMutex, Hold, Request},
+        habit::Habit,
+        mutex::{Acquired, LockFault},
+    },
+    scene::{Death, Victim, deaths, schedules, spawn},
+};
+
+const WAITING: Request<'static> = Request { habit: &Habit, deadline: Deadline::NEVER };
+const HASTY: Request<'static> = Request { habit: &Habit, deadline: Deadline::NOW };
+
+impl Guarded<BiasedMutex> {
+    fn count_held(&self, hold: Hold) -> bool {
+        self.count();
+        self.machine.unlock(&Habit, hold);
+        hold.is_after_a_death()
+    }
+
+    /// Counts one; whether somebody died inside.
+    fn lock_and_count(&self) -> bool {
+        let hold = self.machine.lock(WAITING).unwrap();
+        self.count_held(hold)
+    }
+}
+
+fn lock() -> Rc<Guarded<BiasedMutex>> {
+    Guarded::by(BiasedMutex::new())
+}
+
+/// Who took it last enters again without an exchange, until another takes it away.
+#[test]
+fn the_favourite_enters() {
+    schedules(|| {
+        let lock = lock();
+        assert_eq!(
+            lock.machine.lock(WAITING).map(|hold| (hold, lock.count_held(hold))).unwrap().0,
+            Hold::Locked(Acquired::Released)
+        );
+        assert_eq!(
+            lock.machine.lock(WAITING).map(|hold| (hold, lock.count_held(hold))).unwrap().0,
+            Hold::Entered
+        );
+        let other = spawn({
+            let lock = lock.clone();
+            move || lock.lock_and_count()
+        });
+        assert!(!other.join().unwrap());
+        let hold = lock.machine.lock(WAITING).unwrap();
+        assert_eq!(hold, Hold::Locked(Acquired::Released));
+        lock.count_held(hold);
+    });
+}
+
+/// It enters while another takes the lock away, and after that.
+#[test]
+fn the_favourite_and_another() {
+    schedules(|| {
+        let lock = lock();
+        lock.lock_and_count();
+        let other = spawn({
+            let lock = lock.clone();
+            move || lock.lock_and_count()
+        });
+        assert!(!lock.lock_and_count());
+        assert!(!lock.lock_and_count());
+        assert!(!other.join().unwrap());
+        assert_eq!(lock.look(), 4);
+    });
+}
+
+/// Two others want it at once, and none of them sleeps for ever.
+#[test]
+fn two_others_take_it_away() {
+    schedules(|| {
+        let lock = lock();
+        lock.lock_and_count();
+        let others = [1, 2].map(|_| {
+            let lock = lock.clone();
+            spawn(move || lock.lock_and_count())
+        });
+        lock.lock_and_count();
+        others.into_iter().for_each(|other| assert!(!other.join().unwrap()));
+        assert_eq!(lock.look(), 4);
+    });
+}
+
+/// Nobody is the favourite yet, and both would be.
+#[test]
+fn both_want_to_keep_it() {
+    schedules(|| {
+        let lock = lock();
+        let other = spawn({
+            let lock = lock.clone();
+            move || (lock.lock_and_count(), lock.lock_and_count())
+        });
+        lock.lock_and_count();
+        lock.lock_and_count();
+        assert_eq!(other.join().unwrap(), (false, false));
+        assert_eq!(lock.look(), 4);
+    });
+}
+
+/// Who gives up while the favourite is inside puts everything back.
+#[test]
+fn giving_up_disturbs_nobody() {
+    schedules(|| {
+        let lock = lock();
+        lock.lock_and_count();
+        let hasty = spawn({
+            let lock = lock.clone();
+            move || match lock.machine.lock(HASTY) {
+                Ok(hold) => _ = lock.count_held(hold),
+                Err(fault) => {
+                    assert_eq!(fault, LockFault::TimedOut);
+                    lock.lock_and_count();
+                }
+            }
+        });
+        assert!(!lock.lock_and_count());
+        hasty.join().unwrap();
+        assert!(!lock.lock_and_count());
+    });
+}
+
+#[test]
+fn an_attempt_disturbs_nobody() {
+    schedules(|| {
+        let lock = lock();
+        lock.lock_and_count();
+        let hasty = spawn({
+            let lock = lock.clone();
+            move || match lock.machine.try_lock() {
+                Ok(hold) => {
+                    lock.count();
+                    lock.machine.release(hold);
+                }
+                Err(fault) => assert!(matches!(fault, LockFault::Held | LockFault::TimedOut)),
+            }
+        });
+        assert!(!lock.lock_and_count());
+        hasty.join().unwrap();
+        assert!(!lock.lock_and_count());
+    });
+}
+
+/// How far the victim has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Outside,
+    Between,
+    Inside,
+}
+
+/// The favourite dies: who takes the lock away gets it, and is told if and only if it was inside.
+fn the_next_one_is_told(victim: Victim) {
+    let (lock, stage) = (lock(), Rc::new(Cell::new(Stage::Outside)));
+    let dying = victim.spawn({
+        let (lock, stage) = (lock.clone(), stage.clone());
+        move || {
+            for _ in 0..2 {
+                stage.set(Stage::Between);
+                let hold = lock.machine.lock(WAITING).unwrap();
+                stage.set(Stage::Inside);
+                lock.count();
+                // Somewhere to die inside.
+                lock.machine.spare(0).store(1, crate::primitive::Ordering::Relaxed);
+                stage.set(Stage::Between);
+                lock.machine.unlock(&Habit, hold);
+                stage.set(Stage::Outside);
+            }
+        }
+    });
+    let first = lock.lock_and_count();
+    let died = dying.join().unwrap().is_none();
+    let second = lock.lock_and_count();
+    let told = usize::from(first) + usize::from(second);
+    match stage.get() {
+        Stage::Inside => assert_eq!(told, 1),
+        Stage::Between => assert!(told <= usize::from(died)),
+        Stage::Outside => assert_eq!(told, 0),
+    }
+}
+
+#[test]
+fn a_dead_favourite_is_found() {
+    deaths(Death::MarkedAndTimed, the_next_one_is_told);
+}
+
+#[test]
+fn a_dead_favourite_is_found_without_the_kernel() {
+    deaths(Death::Unseen, the_next_one_is_told);
+}
+
+/// Who takes the lock away dies at it: the favourite goes on, and a third one gets in beside nobody.
+#[test]
+fn a_dead_taker_lets_nobody_in() {
+    deaths(Death::MarkedAndTimed, |victim| {
+        let lock = lock();
+        lock.lock_and_count();
+        let dying = victim.spawn({
+            let lock = lock.clone();
+            move || lock.lock_and_count()
+        });
+        let third = spawn({
+            let lock = lock.clone();
+            move || lock.lock_and_count()
+        });
+        lock.lock_and_count();
+        third.join().unwrap();
+        dying.join().unwrap();
+        lock.lock_and_count();
+    });
+}
+
+/// After the favourite's death another thread becomes it.
+#[test]
+fn the_dead_have_a_successor() {
+    deaths(Death::MarkedAndTimed, |victim| {
+        let lock = lock();
+        let dying = victim.spawn({
+            let lock = lock.clone();
+            move || lock.lock_and_count()
+        });
+        lock.lock_and_count();
+        let died = dying.join().unwrap().is_none();
+        lock.lock_and_count();
+        lock.lock_and_count();
+        let hold = lock.machine.lock(WAITING).unwrap();
+        assert!(!died || hold == Hold::Entered);
+        lock.count_held(hold);
+    });
+}
