@@ -27,6 +27,9 @@ use crate::{
 const LEASE_PLACE: u64 = 1 << 30;
 const ELSEWHERE: u64 = LEASE_PLACE * crate::raw::leases::LEASES as u64;
 
+/// As if of the rings only the smallest were made.
+const SMALLEST: u32 = 1;
+
 /// One process's use of a queue.
 pub(crate) struct Core {
     memory: Memory,
@@ -120,15 +123,14 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
-        match self.try_send(bytes, deadline) {
+        match self.try_send(SMALLEST, bytes, deadline) {
             Ok(()) => Ok(()),
             Err(fault) => self.send_after(fault, bytes, deadline, peers),
         }
     }
 
     #[inline(always)]
-    fn try_send(&self, bytes: &impl Source, deadline: Deadline) -> Result<(), SendFault> {
-        let made = self.made.load(Relaxed);
+    fn try_send(&self, made: u32, bytes: &impl Source, deadline: Deadline) -> Result<(), SendFault> {
         self.head().ring.try_send(&self.memory, made, bytes, Request { habit: &self.send_habit, deadline })
     }
 
@@ -142,7 +144,7 @@ impl Core {
         peers: Option<Side>,
     ) -> Result<(), Fault> {
         let ring = &self.head().ring;
-        let attempt = || self.try_send(bytes, deadline);
+        let attempt = || self.try_send(self.made.load(Relaxed), bytes, deadline);
         let alive = || !self.is_alone(peers);
         loop {
             match fault {
@@ -150,6 +152,13 @@ impl Core {
                     return Err(if self.is_alone(peers) { Fault::Closed } else { Fault::NotYet });
                 }
                 SendFault::Full => {}
+                SendFault::Grow(_) if !deadline.has_passed() && ring.room_comes(&self.sending) => {
+                    match self.try_send(SMALLEST, bytes, deadline) {
+                        Ok(()) => return Ok(()),
+                        Err(again) => fault = again,
+                    }
+                    continue;
+                }
                 SendFault::Grow(ring) => self.grow(ring)?,
                 SendFault::TooLarge => return self.send_elsewhere(bytes.long(), deadline, peers),
                 fault => return Err(refused(fault)),
@@ -164,6 +173,9 @@ impl Core {
 
     /// Makes sure of a ring.
     fn grow(&self, ring: usize) -> Result<()> {
+        if self.made.load(Relaxed) & 1 << ring != 0 {
+            return Ok(());
+        }
         self.memory.reserve(ring)?;
         self.made.fetch_or(1 << ring, Relaxed);
         Ok(())

@@ -22,6 +22,7 @@ use crate::{
     deadline::Deadline,
     primitive::{AtomicU64, Ordering::*},
     raw::{
+        backoff,
         biased::{Hold, Request},
         mutex::LockFault,
         prefetch,
@@ -46,6 +47,9 @@ pub(crate) enum SendFault {
     /// The producers' lock could not be taken.
     Lock(LockFault),
 }
+
+/// A consumer at work takes a message within so many ticks.
+const LOOKS_FOR_ROOM: u32 = 40;
 
 impl RawRing {
     /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
@@ -166,12 +170,31 @@ impl RawRing {
                     return Err(SendFault::Closed);
                 }
             }
-            let mut seen = self.consumers.head.load(Relaxed);
-            pace.linger(|| {
-                let now = self.consumers.head.load(Relaxed);
-                std::mem::replace(&mut seen, now) != now
-            });
+            self.linger(pace);
         }
+    }
+
+    /// Instead of going to a larger ring: gives consumers that are at work a moment to make room in this
+    /// one, which is in the cache. Whether they made some.
+    pub(crate) fn room_comes(&self, pace: &Pace) -> bool {
+        let before = self.consumers.head.load(Relaxed);
+        let moved = (0..LOOKS_FOR_ROOM).any(|_| {
+            backoff::pause(1);
+            self.consumers.head.load(Relaxed) != before
+        });
+        if moved {
+            self.linger(pace);
+        }
+        moved
+    }
+
+    /// After a wait for room: lets more of it come.
+    fn linger(&self, pace: &Pace) {
+        let mut seen = self.consumers.head.load(Relaxed);
+        pace.linger(|| {
+            let now = self.consumers.head.load(Relaxed);
+            std::mem::replace(&mut seen, now) != now
+        });
     }
 
     /// The caller holds the producers' lock.
