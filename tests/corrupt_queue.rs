@@ -27,7 +27,7 @@ const BOUND: Duration = Duration::from_secs(5);
 
 /// Bytes of the payload that are scribbled over: everything before the words, and the first of those.
 const HEAD: usize = 20_480;
-const WORDS: usize = 8192;
+const WORDS: usize = 16384;
 
 /// Lines that everything depends on: the two sides of the ring and what is between them.
 const RING: usize = 256;
@@ -50,8 +50,8 @@ fn word(chance: &mut Chance) -> [u8; 8] {
         1 << 60,
         5 << 60 | 7,
         15 << 60,
-        8191,
-        8192,
+        16383,
+        16384,
         i64::MAX as u64,
         1 << 32,
     ];

@@ -20,6 +20,8 @@ mod array;
 mod channel;
 #[path = "kill_steps/dead_waiters.rs"]
 mod dead_waiters;
+#[path = "kill_steps/favourite.rs"]
+mod favourite;
 #[path = "kill_steps/harness.rs"]
 mod harness;
 #[path = "kill_steps/large.rs"]

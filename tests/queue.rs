@@ -42,18 +42,18 @@ fn messages_of_every_size_arrive_in_order() {
 #[test]
 fn a_message_larger_than_all_rings_follows_small_ones() {
     let _guard = watchdog("a large message behind small ones", LIMIT);
-    // The first ring has 8192 words, and a message one more than its bytes fill. Whether the words that
+    // The first ring has 16384 words, and a message one more than its bytes fill. Whether the words that
     // say where the large one is fit there too depends on how many are left.
     for left in 1..8 {
         let queue = Queue::<()>::options().bytes(256 << 10).unbounded().unwrap();
-        (0..63).for_each(|_| queue.send_bytes(&[1; 1024]).unwrap());
-        queue.send_bytes(&vec![2; (64 - left) * 8]).unwrap();
+        (0..126).for_each(|_| queue.send_bytes(&[1; 1024]).unwrap());
+        queue.send_bytes(&vec![2; (129 - left) * 8]).unwrap();
         queue.send_bytes(&vec![3; 1 << 20]).unwrap();
         queue.send_bytes(b"last").unwrap();
         queue.close();
         let mut buffer = vec![0; 1 << 20];
         let lens: Vec<usize> = std::iter::from_fn(|| queue.recv_bytes(&mut buffer).ok()).collect();
-        assert_eq!(lens[63..], [(64 - left) * 8, 1 << 20, 4]);
+        assert_eq!(lens[126..], [(129 - left) * 8, 1 << 20, 4]);
     }
 }
 

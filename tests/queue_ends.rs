@@ -87,7 +87,7 @@ fn closing_ends_every_wait() {
 fn who_has_a_large_message_hears_that_a_queue_is_closed() {
     let _guard = bounded("a closed queue and a large message");
     let queue = Queue::<()>::options().bytes(64 << 10).bounded(10).unwrap();
-    let large = vec![7; 100_000];
+    let large = vec![7; 200_000];
     queue.send_bytes(&large).unwrap();
     assert!(matches!(soon("try_send", || queue.try_send_bytes(&large)), Err(TrySendError::Full)));
     thread::scope(|scope| {
@@ -100,7 +100,7 @@ fn who_has_a_large_message_hears_that_a_queue_is_closed() {
     let late = soon("send_timeout", || queue.send_bytes_timeout(&large, LONG));
     assert!(matches!(late, Err(SendTimeoutError::Closed)));
     assert!(matches!(queue.send_bytes(&large), Err(SendError::Closed)));
-    assert_eq!(queue.recv_bytes(&mut vec![0; 100_000]).unwrap(), large.len());
+    assert_eq!(queue.recv_bytes(&mut vec![0; 200_000]).unwrap(), large.len());
 }
 
 /// The word that says where a large message is may be the one that does not fit any more.
@@ -108,11 +108,11 @@ fn who_has_a_large_message_hears_that_a_queue_is_closed() {
 fn a_queue_grows_for_a_message_that_lies_elsewhere() {
     let _guard = bounded("growing for a large message");
     let queue = Queue::<()>::options().bytes(256 << 10).unbounded().unwrap();
-    let large = vec![7; 300_000];
-    for short in [4093, 4094, 4095, 4096] {
+    let large = vec![7; 600_000];
+    for short in [8189, 8190, 8191, 8192] {
         (0..short).for_each(|_| queue.send_bytes(&[1; 8]).unwrap());
         queue.send_bytes(&large).unwrap();
-        let mut buffer = vec![0; 300_000];
+        let mut buffer = vec![0; 600_000];
         (0..short).for_each(|_| assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), 8));
         assert_eq!(queue.recv_bytes(&mut buffer).unwrap(), large.len());
         assert!(buffer == large && queue.is_empty());
@@ -396,7 +396,7 @@ fn a_process_answers_large_and_ten_thousand_small_messages() {
             far.send(&message).unwrap();
         }
     });
-    for len in [16 << 20, 0, (64 << 10) - 16, 64 << 10, 3 << 20] {
+    for len in [16 << 20, 0, (128 << 10) - 16, 128 << 10, 3 << 20] {
         let message: Vec<u8> = (0..len).map(|at: u32| (at / 7) as u8).collect();
         near.send(&message).unwrap();
         assert!(near.recv().unwrap() == message, "{len} bytes");

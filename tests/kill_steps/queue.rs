@@ -17,7 +17,7 @@ use super::{
 pub(crate) const PROMPT: Duration = Duration::from_secs(5);
 
 /// Words of the smallest ring.
-const RING: u64 = 8192;
+const RING: u64 = 16384;
 
 /// Words that a message of so many bytes takes, with its header.
 fn words(len: usize) -> u64 {

@@ -9,8 +9,8 @@ use crate::primitive::{AtomicU64, Ordering::Relaxed};
 /// How many rings a queue can have.
 pub(crate) const RINGS: usize = 6;
 
-/// Words of the smallest ring: 64 KiB.
-pub(super) const FIRST: u64 = if cfg!(loom) { 4 } else { 8192 };
+/// Words of the smallest ring: 128 KiB, room for a thousand short messages.
+pub(super) const FIRST: u64 = if cfg!(loom) { 4 } else { 16384 };
 
 /// Words of a ring; a power of two.
 #[inline]
