@@ -18,13 +18,13 @@
 //!
 //! | file | the one thing |
 //! |---|---|
+//! | `reason` | why a value cannot be written or read |
 //! | `write` | values into bytes |
 //! | `read` | bytes into values, believing none of them |
-//! | `reason` | why not |
 
-mod read;
 mod reason;
 mod write;
+mod read;
 
 use std::any::type_name;
 
