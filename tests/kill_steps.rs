@@ -20,10 +20,10 @@ mod array;
 mod channel;
 #[path = "kill_steps/dead_waiters.rs"]
 mod dead_waiters;
-#[path = "kill_steps/favourite.rs"]
-mod favourite;
 #[path = "kill_steps/harness.rs"]
 mod harness;
+#[path = "kill_steps/kept.rs"]
+mod kept;
 #[path = "kill_steps/large.rs"]
 mod large;
 #[path = "kill_steps/mutex.rs"]

@@ -50,6 +50,8 @@ pub(crate) struct Task {
     /// So many of its next sleeps end for want of time.
     timeouts: Cell<u32>,
     pub(crate) locks: Thread,
+    /// Where it sits that has kept a lock.
+    pub(crate) seat: Cell<usize>,
 }
 
 struct World {
@@ -80,6 +82,7 @@ thread_local! {
             dead: Cell::new(false),
             timeouts: Cell::new(0),
             locks: Thread::new(),
+            seat: Cell::new(0),
         }),
         spawned: Cell::new(0),
         death: Cell::new(Death::Marked),
@@ -210,6 +213,7 @@ fn boot(death: Death) {
         task.dead.set(false);
         task.timeouts.set(0);
         task.locks.forget();
+        task.seat.set(0);
     }
     world.log.borrow_mut().clear();
     world.spawned.set(0);

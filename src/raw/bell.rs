@@ -35,10 +35,10 @@ pub(crate) struct Bell {
 /// The first sleep, before which no barrier is executed: most sleepers of a busy ring are woken sooner,
 /// and the barrier interrupts all others. A waker that does not see the announcement, which takes a
 /// store on its way at this very moment, lets it be slept to its end.
-const NAP: Duration = Duration::from_micros(100);
+const NAP: Duration = Duration::from_millis(1);
 
 /// The sleep after that, each following one being twice as long.
-const FIRST_SLICE: Duration = Duration::from_millis(1);
+const FIRST_SLICE: Duration = Duration::from_millis(2);
 
 impl Bell {
     pub(crate) const fn new() -> Self {

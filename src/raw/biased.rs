@@ -1,30 +1,33 @@
 //! A lock that one thread takes again and again without a locked instruction.
 //!
 //! A compare-exchange costs twenty cycles and waits until everything that was written before has arrived;
-//! of a message that is a third. So a thread that takes this lock often becomes its *favourite*: it
-//! keeps the lock when it leaves, and enters and leaves by plain stores to `inside`. Anybody else has to
-//! take the lock away first. After Kawachiya, Koseki and Onodera, *Lock Reservation* (OOPSLA 2002).
+//! of a message that is a third. So a thread that takes this lock often keeps it when it leaves, and
+//! enters and leaves by plain stores to a counter of its own, in its *seat*. Anybody else takes the lock
+//! away first. After Kawachiya, Koseki and Onodera, *Lock Reservation* (OOPSLA 2002).
 //!
-//! | word | `inside` | means | if the favourite dies here | if the other dies here |
+//! | word | the keeper's counter | means | if the keeper dies here | if another dies here |
 //! |---|---|---|---|---|
-//! | as in `mutex` | 0 | an ordinary lock | – | as in `mutex` |
-//! | KEPT + favourite | 0 | the favourite may enter | the next one finds nobody inside | – |
-//! | KEPT + favourite | 1 | the favourite is inside | the next one proves the death, and is told | – |
-//! | `tid` of the other | 1 | it takes the lock away, and waits for 0 | the same | the kernel writes OWNER_DIED: the next one waits for the favourite too |
+//! | as in `mutex` | even | an ordinary lock | – | as in `mutex` |
+//! | KEPT + keeper | even | the keeper may enter | the next one finds nobody inside | – |
+//! | KEPT + keeper | odd | the keeper is inside | the next one proves the death, and is told | – |
+//! | `tid` of another | odd | it takes the lock away, and waits for even | the same | the kernel writes OWNER_DIED: the next one waits too |
 //!
 //! Who gives up waiting puts the word back as it was.
 //!
-//! **Why no two are inside.** The favourite stores `inside` and then looks at the word; the other changes
-//! the word, makes every processor execute a barrier (`sys::barrier`) and then looks at `inside`. Either
-//! the favourite sees that the word has changed and stores 0 again, or the other sees 1 and waits.
-//! `inside` is stored by the favourite alone, which may do so at any later time; so nobody else becomes
-//! the favourite before it is dead. A free word needs no look at `inside`: whoever released it has looked,
-//! and only the favourite makes it KEPT.
+//! **Why no two are inside.** The keeper makes its counter odd and then looks at the word; the other
+//! changes the word, makes every processor execute a barrier (`sys::barrier`) and then looks at the
+//! counters. Either the keeper sees that the word has changed and makes its counter even again, or the
+//! other sees it odd and waits. A counter is stored by the thread that has the seat alone, which may do so
+//! at any later time; so nobody gets the seat before that thread is dead. A free word needs no look at the
+//! counters: whoever released it has looked, and only a thread itself makes the word KEPT + it.
+//!
+//! **Who waits for whom.** Where many want the lock, a keeper at work is left alone for a while: between
+//! two processors a lock that changes hands with each message is several times as slow as one that stays.
 
 use std::time::Duration;
 
 use super::{
-    backoff::Backoff,
+    backoff::{self, Backoff},
     habit::Habit,
     held::Thread,
     mutex::{Acquired, KEPT, LockFault, RawMutex},
@@ -32,21 +35,27 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
-    primitive::{AtomicU32, AtomicU64, Ordering::*, fence, sleep},
-    sys::{
-        barrier,
-        robust::{OWNER_DIED, TID},
+    primitive::{
+        AtomicU32, AtomicU64,
+        Ordering::{self, *},
+        fence, sleep,
     },
+    sys::{barrier, robust::OWNER_DIED},
 };
 
-/// A lock that survives the death of its owner at any instruction. All zeroes is a free one without a
-/// favourite.
+/// So many threads can keep it in turn; others have an ordinary lock.
+const SEATS: usize = 5;
+
+/// A lock that survives the death of its owner at any instruction. All zeroes is a free one.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct BiasedMutex {
     raw: RawMutex,
-    /// Its attachment slot in the upper half and its thread id in the lower. Written by the holder.
-    favourite: AtomicU64,
+    /// Whose each seat is: its attachment slot in the upper half and its thread id in the lower.
+    /// Written by the holder.
+    sitters: [AtomicU64; SEATS],
+    /// How often each has come or gone. Odd: it is inside, or about to see that it may not be.
+    counters: [AtomicU32; SEATS],
 }
 
 /// How a lock is asked for.
@@ -60,8 +69,8 @@ pub(crate) struct Request<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the lock is held until it is unlocked"]
 pub(crate) enum Hold {
-    /// By the favourite, who kept it.
-    Entered,
+    /// By who kept it, from this seat.
+    Entered(usize),
     Locked(Acquired),
 }
 
@@ -76,7 +85,16 @@ impl Hold {
 /// How long it is held at the most, on a busy machine.
 const INSTANT: Duration = Duration::from_millis(100);
 
-/// How long a favourite that does not leave at once is left alone between two looks.
+/// So long a keeper at work is left alone. Twice as often as parking_lot's locks change hands.
+const PATIENCE: Duration = Duration::from_micros(250);
+
+/// So many keepers in turn, who took it from each other.
+const TURNS: u32 = 4;
+
+/// In so many ticks (a microsecond) a keeper at work comes or goes.
+const A_MOMENT: u32 = 40;
+
+/// How long a keeper that does not leave at once is left alone between two looks.
 const NAP: Duration = Duration::from_micros(100);
 
 /// After so long everything that was stored before is seen, where no barrier can be had.
@@ -84,12 +102,11 @@ const LONG_AGO: Duration = Duration::from_millis(10);
 
 impl BiasedMutex {
     pub(crate) const fn new() -> Self {
-        Self { raw: RawMutex::new(), favourite: AtomicU64::new(0) }
-    }
-
-    #[inline]
-    fn inside(&self) -> &AtomicU32 {
-        self.raw.spare(2)
+        Self {
+            raw: RawMutex::new(),
+            sitters: [const { AtomicU64::new(0) }; SEATS],
+            counters: [const { AtomicU32::new(0) }; SEATS],
+        }
     }
 
     /// One of two words beside the lock for whoever builds on it. Written by the holder.
@@ -102,7 +119,8 @@ impl BiasedMutex {
     /// deadline passes in that instant. One that a stopped process holds it does not wait for.
     #[inline(always)]
     pub(crate) fn lock(&self, request: Request<'_>) -> Result<Hold, LockFault> {
-        if self.enter() { Ok(Hold::Entered) } else { self.lock_word(request) }
+        let seat = request.habit.seat();
+        if self.enter(seat) { Ok(Hold::Entered(seat)) } else { self.lock_word(request) }
     }
 
     /// Takes the lock if nobody is inside.
@@ -116,7 +134,7 @@ impl BiasedMutex {
     #[inline(always)]
     pub(crate) fn unlock(&self, habit: &Habit, hold: Hold) {
         match hold {
-            Hold::Entered => self.inside().store(0, Release),
+            Hold::Entered(seat) => self.step(seat),
             Hold::Locked(_) => self.unlock_word(habit),
         }
     }
@@ -124,54 +142,84 @@ impl BiasedMutex {
     /// As [`BiasedMutex::unlock`], for a lock that is not taken often.
     pub(crate) fn release(&self, hold: Hold) {
         match hold {
-            Hold::Entered => self.inside().store(0, Release),
+            Hold::Entered(seat) => self.step(seat),
             Hold::Locked(_) => _ = self.raw.unlock(),
         }
     }
 
+    /// The calling thread, whose seat this is, comes or goes.
     #[inline(always)]
-    fn enter(&self) -> bool {
+    fn step(&self, seat: usize) {
+        let counter = &self.counters[seat];
+        counter.store(counter.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    #[inline(always)]
+    fn is_inside(&self, seat: usize, order: Ordering) -> bool {
+        !self.counters[seat].load(order).is_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn enter(&self, seat: usize) -> bool {
         let thread = Thread::current();
         // A thread that has been forked finds no segment.
         let Some(slot) = thread.recent_slot(self.raw.address()) else { return false };
         // Whoever stands inside is not this thread, but one that died and had the same id.
-        if self.favourite.load(Relaxed) != name(slot, thread) || self.inside().load(Relaxed) != 0 {
+        if seat >= SEATS
+            || self.sitters[seat].load(Relaxed) != name(slot, thread)
+            || self.is_inside(seat, Relaxed)
+        {
             return false;
         }
-        self.inside().store(1, Relaxed);
+        self.step(seat);
         barrier::light();
         if self.raw.word_is(KEPT | thread.tid()) {
             return true;
         }
-        self.inside().store(0, Release);
+        self.step(seat);
         false
     }
 
     #[inline(never)]
-    fn lock_word(&self, Request { habit, deadline }: Request<'_>) -> Result<Hold, LockFault> {
-        habit.notice_loss();
+    fn lock_word(&self, request: Request<'_>) -> Result<Hold, LockFault> {
+        request.habit.notice_loss(|seat| self.counters[seat].load(Relaxed));
         if self.raw.lock_free_one() {
             return Ok(Hold::Locked(Acquired::Released));
         }
-        habit.start_over();
-        self.lock_contended(deadline.or_after(INSTANT))
+        self.lock_contended(request.deadline)
     }
 
     #[cold]
     fn lock_contended(&self, deadline: Deadline) -> Result<Hold, LockFault> {
+        let end = deadline.or_after(INSTANT);
+        let mut turns = if deadline.within(PATIENCE * TURNS) == deadline { 0 } else { TURNS };
+        let mut last = 0;
         loop {
-            match self.raw.lock_contended::<true>(deadline) {
+            match self.raw.lock_contended::<true>(end) {
                 Err(LockFault::Held) => {
-                    if let Some(acquired) = self.take_away(deadline)? {
+                    let keeper = self.raw.word();
+                    if turns != 0 && keeper != last && self.is_at_work() {
+                        (turns, last) = (turns - 1, keeper);
+                        sleep(PATIENCE);
+                    } else if let Some(acquired) = self.take_away(end)? {
                         return Ok(Hold::Locked(acquired));
                     }
                 }
-                taken => return self.after(taken, deadline),
+                taken => return self.after(taken, end),
             }
         }
     }
 
-    /// Who died may have been taking the lock away from a favourite that is inside.
+    /// Whether anybody comes or goes just now.
+    fn is_at_work(&self) -> bool {
+        let steps =
+            || self.counters.iter().fold(0, |sum: u32, counter| sum.wrapping_add(counter.load(Relaxed)));
+        let before = steps();
+        backoff::pause(A_MOMENT);
+        steps() != before
+    }
+
+    /// Who died may have been taking the lock away from a keeper that is inside.
     fn after(&self, taken: Result<Acquired, LockFault>, deadline: Deadline) -> Result<Hold, LockFault> {
         let acquired = taken?;
         if acquired == Acquired::OwnerDied {
@@ -180,7 +228,7 @@ impl BiasedMutex {
         Ok(Hold::Locked(acquired))
     }
 
-    /// Takes the lock from the favourite; `None` if that does not keep it any more.
+    /// Takes the lock from who keeps it; `None` if nobody does any more.
     fn take_away(&self, deadline: Deadline) -> Result<Option<Acquired>, LockFault> {
         let kept = self.raw.word();
         if kept & KEPT == 0 || !self.raw.take_kept(kept)? {
@@ -189,40 +237,40 @@ impl BiasedMutex {
         self.wait_until_outside(kept, deadline).map(Some)
     }
 
-    /// The calling thread has the word and waits until the favourite is not inside, or dead. When the
-    /// deadline passes first, it puts the word back as it was.
+    /// The calling thread has the word and waits until nobody else is inside or alive. When the deadline
+    /// passes first, it puts the word back as it was.
     fn wait_until_outside(&self, before: u32, deadline: Deadline) -> Result<Acquired, LockFault> {
-        let favourite = self.favourite.load(Relaxed);
         if !barrier::heavy() {
             sleep(LONG_AGO);
         }
-        let mut backoff = Backoff::new();
-        while self.inside().load(Acquire) != 0 {
-            let looks = backoff.look_again();
-            if looks && !backoff.lets_others_run() {
-                continue;
-            }
-            if self.is_gone(favourite) {
-                // What it has stored came before its death, and what follows here after the proof of it.
-                fence(SeqCst);
-                self.favourite.store(0, Relaxed);
-                self.inside().store(0, Relaxed);
-                return Ok(Acquired::OwnerDied);
-            }
-            if deadline.has_passed() {
-                self.raw.unlock_leaving(before, 1);
-                return Err(LockFault::TimedOut);
-            }
-            if !looks {
-                sleep(NAP);
+        let (mut backoff, mut acquired) = (Backoff::new(), Acquired::Released);
+        // Who has been seen outside once finds out that the word has changed.
+        for seat in 0..SEATS {
+            while self.is_inside(seat, Acquire) {
+                let looks = backoff.look_again();
+                if looks && !backoff.lets_others_run() {
+                    continue;
+                }
+                if self.is_empty(seat) {
+                    // What it has stored came before its death, and what follows here after the proof.
+                    fence(SeqCst);
+                    self.clear(seat, 0);
+                    acquired = Acquired::OwnerDied;
+                } else if deadline.has_passed() {
+                    self.raw.unlock_leaving(before, 1);
+                    return Err(LockFault::TimedOut);
+                } else if !looks {
+                    sleep(NAP);
+                }
             }
         }
-        Ok(Acquired::Released)
+        Ok(acquired)
     }
 
-    /// Whether this thread has no more stores to come.
-    fn is_gone(&self, favourite: u64) -> bool {
-        let (slot, tid) = ((favourite >> 32) as u32, favourite as u32);
+    /// Whether the thread that had this seat has no more stores to come.
+    fn is_empty(&self, seat: usize) -> bool {
+        let sitter = self.sitters[seat].load(Relaxed);
+        let (slot, tid) = ((sitter >> 32) as u32, sitter as u32);
         // The calling thread is here: it was another one that had its id.
         if tid == 0 || tid == Thread::current().tid() {
             return true;
@@ -230,35 +278,42 @@ impl BiasedMutex {
         region::peers_of(self.raw.address()).is_some_and(|peers| peers.thread_is_dead(slot, tid))
     }
 
+    /// Gives an empty seat to another thread, or to nobody.
+    fn clear(&self, seat: usize, sitter: u64) {
+        self.sitters[seat].store(sitter, Relaxed);
+        if self.is_inside(seat, Relaxed) {
+            self.step(seat);
+        }
+    }
+
     #[inline(never)]
     fn unlock_word(&self, habit: &Habit) {
         if !habit.is_formed() {
             self.raw.unlock();
-        } else if self.become_favourite() {
-            habit.keep();
-            self.raw.unlock_leaving(KEPT | Thread::current().tid(), 1);
-        } else {
-            habit.lose();
-            self.raw.unlock();
+            return;
+        }
+        let seat = self.take_seat();
+        // First as ever, since of a lock that is free the kernel knows whom to wake if this thread dies.
+        self.raw.unlock();
+        match seat.filter(|_| self.raw.keep_free_one(KEPT | Thread::current().tid())) {
+            Some(seat) => habit.keep(seat, self.counters[seat].load(Relaxed)),
+            None => habit.lose(),
         }
     }
 
-    /// Makes the calling thread, which holds the lock, the favourite, if there is none that lives.
-    fn become_favourite(&self) -> bool {
+    /// The seat of the calling thread, which holds the lock, or one that was empty.
+    fn take_seat(&self) -> Option<usize> {
         let thread = Thread::current();
-        let Some(slot) = thread.recent_slot(self.raw.address()) else { return false };
-        if !barrier::is_registered() || thread.tid() & !(TID & !KEPT) != 0 {
-            return false;
+        let slot = thread.recent_slot(self.raw.address())?;
+        if !barrier::is_registered() || thread.tid() >= KEPT {
+            return None;
         }
-        let (old, new) = (self.favourite.load(Relaxed), name(slot, thread));
-        if old != new {
-            if !self.is_gone(old) {
-                return false;
-            }
-            self.inside().store(0, Relaxed);
-            self.favourite.store(new, Relaxed);
-        }
-        true
+        let name = name(slot, thread);
+        let of = |sitter| (0..SEATS).find(|&seat| self.sitters[seat].load(Relaxed) == sitter);
+        let empty = || (0..SEATS).find(|&seat| self.is_empty(seat));
+        let seat = of(name).or_else(|| of(0)).or_else(empty)?;
+        self.clear(seat, name);
+        Some(seat)
     }
 }
 

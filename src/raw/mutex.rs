@@ -247,6 +247,11 @@ impl RawMutex {
         self.node.word.load(Acquire) == word
     }
 
+    /// Leaves a free lock to this owner.
+    pub(super) fn keep_free_one(&self, kept: u32) -> bool {
+        self.node.word.compare_exchange(0, kept, Acquire, Relaxed).is_ok()
+    }
+
     /// Takes a lock that its owner keeps, if the word is still this one.
     pub(super) fn take_kept(&self, kept: u32) -> Result<bool, LockFault> {
         let taker = Taker::new(self)?;

@@ -16,3 +16,6 @@ impl Backoff {
         true
     }
 }
+
+/// No time passes.
+pub(super) fn pause(_: u32) {}

@@ -22,7 +22,7 @@ use crate::{
     raw::{bell::Bell, biased::BiasedMutex},
 };
 
-/// What producers write: one cache line.
+/// What producers write.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Producers {
@@ -32,7 +32,7 @@ pub(super) struct Producers {
     pub(super) message: Bell,
 }
 
-/// What consumers write: one cache line.
+/// What consumers write.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Consumers {
@@ -69,7 +69,7 @@ pub(crate) struct RawRing {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<RawRing>() == 3 * 64);
+const _: () = assert!(size_of::<RawRing>() == 5 * 64);
 
 impl RawRing {
     pub(crate) fn new(limit: u32) -> Self {
