@@ -47,8 +47,11 @@ struct Kept {
 }
 
 impl Scene for Kept {
+    /// Who takes a lock away watches its keeper for a moment, which is no number of instructions.
+    const JITTER: u64 = 5000;
+
     fn stride(&self) -> u64 {
-        if self.here { 7 } else { 1 }
+        if self.here { 23 } else { 1 }
     }
 
     fn before_start(&mut self) {
