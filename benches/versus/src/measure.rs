@@ -27,7 +27,11 @@ impl Plan {
 
 /// How long a round shall take. A scheduler hands a CPU to others for a few milliseconds at a time, so
 /// of many rounds that are shorter than that most are not interrupted, and the median is of those.
-const ROUND: Duration = Duration::from_millis(2);
+pub(crate) const ROUND: Duration = Duration::from_millis(2);
+
+/// The same where there are more members than CPUs: in a shorter one not each would have had its turn,
+/// and it would be measured how they begin.
+pub(crate) const CROWDED_ROUND: Duration = Duration::from_millis(20);
 
 /// A row has no fewer, however long one takes.
 const LEAST_ROUNDS: usize = 7;
@@ -80,8 +84,13 @@ fn timed_by<R>(clock: fn() -> Duration, count: u64, mut operation: impl FnMut() 
 }
 
 /// Measures both sides in alternating rounds, so that what slows the machine slows both.
-pub(crate) fn side_by_side(plan: Plan, ours: &mut Contestant, peer: &mut Contestant) -> [Costs; 2] {
-    let counts = [calibrate(ours), calibrate(peer)];
+pub(crate) fn side_by_side(
+    plan: Plan,
+    round: Duration,
+    ours: &mut Contestant,
+    peer: &mut Contestant,
+) -> [Costs; 2] {
+    let counts = [calibrate(ours, round), calibrate(peer, round)];
     let mut rounds = [Vec::new(), Vec::new()];
     let start = Instant::now();
     while rounds[0].len() < LEAST_ROUNDS || start.elapsed() < plan.budget {
@@ -100,15 +109,15 @@ pub(crate) fn side_by_side(plan: Plan, ours: &mut Contestant, peer: &mut Contest
 const TRIALS: u32 = 5;
 
 /// How many operations fill a round. What is run to find out also warms caches and predictors up.
-fn calibrate(contestant: &mut Contestant) -> u64 {
+fn calibrate(contestant: &mut Contestant, round: Duration) -> u64 {
     let mut count = 1;
     loop {
         // The fastest of a few: one that is slow for another reason, as the first call is or one that
         // was interrupted, must not decide, or all rounds would measure the start of a round.
         let fastest = (0..TRIALS).map(|_| contestant(count)).min().unwrap_or_default();
         let elapsed = fastest.max(Duration::from_nanos(1));
-        let wanted = count as f64 * ROUND.as_secs_f64() / elapsed.as_secs_f64();
-        if elapsed * 2 >= ROUND {
+        let wanted = count as f64 * round.as_secs_f64() / elapsed.as_secs_f64();
+        if elapsed * 2 >= round {
             return (wanted as u64).max(1);
         }
         count = (wanted as u64).clamp(count * 2, count * 16);

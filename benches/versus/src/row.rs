@@ -1,6 +1,6 @@
 //! One comparison: ours, a peer, and the ratio to reach.
 
-use std::panic;
+use std::{panic, time::Duration};
 
 use crate::{
     machine::OtherWork,
@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) peer: &'static str,
     /// What ours may cost at most, as a multiple of what the peer costs.
     pub(crate) target: f64,
+    /// How long a round takes.
+    pub(crate) round: Duration,
     pub(crate) ours: fn() -> Made,
     pub(crate) theirs: fn() -> Made,
 }
@@ -62,7 +64,7 @@ impl Row {
             Ok(ours) => ours,
             Err(why) => return Outcome::Failed(why),
         };
-        let [ours_costs, peer_costs] = measure::side_by_side(plan, &mut ours, &mut theirs);
+        let [ours_costs, peer_costs] = measure::side_by_side(plan, self.round, &mut ours, &mut theirs);
         // Their processes end here: only then is their time counted as ours.
         drop((ours, theirs));
         Outcome::Compared { ours: ours_costs, peer: peer_costs, others: work.cpus() }

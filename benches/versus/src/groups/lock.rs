@@ -5,7 +5,7 @@ use commons::{Shared, sync::Mutex};
 use crate::{
     cpus,
     crew::{Crew, Post},
-    measure::{Made, repeat, repeat_alone},
+    measure::{Made, ROUND, repeat, repeat_alone},
     peers::{mapping::Mapping, pthread, raw_sync, standard},
     row::Row,
 };
@@ -13,12 +13,21 @@ use crate::{
 const GROUP: &str = "lock";
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { group: GROUP, name: "std", peer: "std-mutex", target: 1.10, ours: alone, theirs: standard::mutex },
+    Row {
+        group: GROUP,
+        name: "std",
+        peer: "std-mutex",
+        target: 1.10,
+        round: ROUND,
+        ours: alone,
+        theirs: standard::mutex,
+    },
     Row {
         group: GROUP,
         name: "pthread",
         peer: "pthread-robust",
         target: 0.65,
+        round: ROUND,
         ours: alone,
         theirs: pthread_alone,
     },
@@ -27,6 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "raw_sync",
         peer: "raw_sync",
         target: 0.30,
+        round: ROUND,
         ours: alone,
         theirs: raw_sync::mutex,
     },
@@ -35,6 +45,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "contended",
         peer: "pthread-robust",
         target: 0.80,
+        round: ROUND,
         ours: contended,
         theirs: pthread_contended,
     },

@@ -13,7 +13,7 @@ use crate::{
     clock,
     cpus::Side,
     crew::{Crew, Post},
-    measure::{Contestant, Made},
+    measure::{Contestant, Made, ROUND},
     peers::{iceoryx2, python, raw_sync, socket},
     row::Row,
 };
@@ -21,7 +21,7 @@ use crate::{
 const GROUP: &str = "pipe";
 
 const fn row(name: &'static str, peer: &'static str, target: f64, ours: Maker, theirs: Maker) -> Row {
-    Row { group: GROUP, name, peer, target, ours, theirs }
+    Row { group: GROUP, name, peer, target, round: ROUND, ours, theirs }
 }
 
 type Maker = fn() -> Made;
