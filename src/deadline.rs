@@ -49,6 +49,11 @@ impl Deadline {
         Some(self.0?.saturating_sub(now()))
     }
 
+    /// A number that differs between points in time that lie apart; 0 for never.
+    pub(crate) fn ticks(self) -> u32 {
+        self.0.map_or(0, |at| (at.as_nanos() >> 10) as u32)
+    }
+
     /// As the kernel takes it; `None` means forever.
     pub(crate) fn timespec(self) -> Option<Timespec> {
         let at = self.0?;

@@ -11,7 +11,7 @@
 //! | string, bytes | length, content |
 //! | sequence, map | length, elements |
 //! | option | 0, or 1 and the value |
-//! | enum | the variant's number as a length, the variant's fields |
+//! | enum | the variant's number as a length, 2 of its name, its fields |
 //! | struct, tuple, array | fields, and nothing else |
 //!
 //! Integers have their full width: a number is then one store, and an array of them a row of stores.
@@ -37,9 +37,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// A type whose values can be sent to another process: arguments, results, messages.
 ///
 /// It is implemented for every `Serialize + DeserializeOwned + Send + 'static` type. A message does not
-/// say of what type it is, so types that ask cannot cross: `#[serde(untagged)]`, `#[serde(flatten)]`,
-/// `#[serde(skip_serializing_if)]` and `serde_json::Value` give an error of kind
-/// [`ErrorKind::Decode`] or [`ErrorKind::Encode`] that names them.
+/// say of what type it is, so types that ask cannot cross: `#[serde(untagged)]`, `#[serde(tag)]`,
+/// `#[serde(flatten)]`, `#[serde(skip_serializing_if)]` and `serde_json::Value` give an error of kind
+/// [`ErrorKind::Decode`] or [`ErrorKind::Encode`]. A field that is skipped must be skipped both ways.
+/// Values may lie in each other 500 levels deep, and 65,536 elements of a message may have no byte.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another process",
     label = "needs `Serialize + DeserializeOwned + Send + 'static`",
@@ -59,7 +60,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// Writes the bytes of `value`.
 #[inline]
 pub(crate) fn encode_to<T: Serialize + ?Sized, O: Output>(value: &T, output: &mut O) -> Result<()> {
-    value.serialize(Writer(output)).map_err(|reason| {
+    value.serialize(Writer::new(output)).map_err(|reason| {
         reason.into_error(ErrorKind::Encode, |why| {
             format!("cannot write a {} as a message: {why}", type_name::<T>())
         })
@@ -125,6 +126,67 @@ mod tests {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Unit;
 
+    /// serde numbers its variants otherwise when it writes than when it reads.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Thinned {
+        First(u8),
+        #[serde(skip)]
+        #[allow(dead_code)]
+        Second,
+        Third(u8),
+        Fourth(i8),
+    }
+
+    /// Its variants have other names when they are read.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all(deserialize = "SCREAMING-KEBAB-CASE"))]
+    enum Renamed {
+        One,
+        AnotherOne,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Nest(Option<Box<Nest>>);
+
+    /// Says that it has more elements than it has.
+    struct Liar;
+
+    impl Serialize for Liar {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeSeq;
+            let mut elements = serializer.serialize_seq(Some(2))?;
+            elements.serialize_element(&1u8)?;
+            elements.end()
+        }
+    }
+
+    #[test]
+    fn what_would_come_back_as_something_else_does_not_go() {
+        assert!(encode(&Liar).unwrap_err().to_string().contains("as many elements"));
+        there_and_back([Renamed::One, Renamed::AnotherOne], 2 * 3);
+    }
+
+    fn nest(levels: u32) -> Nest {
+        (0..levels).fold(Nest(None), |inner, _| Nest(Some(inner.into())))
+    }
+
+    #[test]
+    fn depth_is_bounded_on_both_sides() {
+        let deepest = encode(&nest(write::DEEPEST)).unwrap();
+        decode::<Nest>(&deepest).unwrap();
+        assert!(encode(&nest(write::DEEPEST + 1)).unwrap_err().to_string().contains("in each other"));
+        let hostile = vec![1; 1 << 20];
+        assert!(decode::<Nest>(&hostile).unwrap_err().to_string().contains("in each other"));
+    }
+
+    #[test]
+    fn elements_without_bytes_are_bounded_in_all() {
+        there_and_back(vec![(); 60_000], 9);
+        let many = |count: u64| [&[255][..], &count.to_le_bytes()].concat();
+        let twice = [&[2][..], &many(40_000), &many(40_000)].concat();
+        assert!(decode::<Vec<Vec<()>>>(&twice).unwrap_err().to_string().contains("elements"));
+    }
+
     #[test]
     fn every_kind_of_value_goes_there_and_back() {
         there_and_back(u64::MAX, 8);
@@ -139,8 +201,9 @@ mod tests {
         there_and_back(BTreeMap::from([(1u8, vec!["one".to_owned()]), (2, vec![])]), 1 + 1 + 5 + 1 + 1);
         there_and_back(i128::MIN, 16);
         let named = Shape::Named { wide: 1 << 100, text: String::new() };
-        there_and_back(vec![Shape::Nothing, Shape::Pair(-1, 'x')], 1 + 1 + 6);
-        there_and_back(Shape::Wrapped(named.into()), 1 + 1 + 16 + 1);
+        there_and_back(vec![Shape::Nothing, Shape::Pair(-1, 'x')], 1 + 3 + 3 + 5);
+        there_and_back(Shape::Wrapped(named.into()), 3 + 3 + 16 + 1);
+        there_and_back([Thinned::First(1), Thinned::Third(200), Thinned::Fourth(-1)], 3 * 4);
     }
 
     #[test]
@@ -153,12 +216,12 @@ mod tests {
         assert!(why(decode::<Option<u8>>(&[2, 1]).unwrap_err()).contains("neither"));
         assert!(why(decode::<char>(&[0, 0xd8, 0, 0]).unwrap_err()).contains("no character"));
         assert!(why(decode::<String>(&[1, 0xff]).unwrap_err()).contains("utf-8"));
-        assert!(why(decode::<Shape>(&[4]).unwrap_err()).contains("variant"));
+        assert!(why(decode::<Shape>(&[4, 0, 0]).unwrap_err()).contains("variant"));
         assert!(why(decode::<NonZeroU8>(&[0]).unwrap_err()).contains("nonzero"));
         let many = [&[255][..], &u64::MAX.to_le_bytes()].concat();
         assert!(why(decode::<Vec<u64>>(&many).unwrap_err()).contains("elements"));
         assert!(why(decode::<Vec<()>>(&many).unwrap_err()).contains("elements"));
-        assert!(why(decode::<Shape>(&many).unwrap_err()).contains("variant"));
+        assert!(why(decode::<Shape>(&[&*many, &[0, 0]].concat()).unwrap_err()).contains("variant"));
         let long = [&[255][..], &(u64::MAX / 2).to_le_bytes()].concat();
         assert!(why(decode::<String>(&long).unwrap_err()).contains("breaks off"));
     }

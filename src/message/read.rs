@@ -5,17 +5,24 @@ use serde::de::{
     Visitor, value::U32Deserializer,
 };
 
-use super::{reason::Reason, write::LONG};
+use super::{
+    reason::Reason,
+    write::{DEEPEST, LONG, mark},
+};
 
 /// What is left of a message.
 pub(super) struct Reader<'de> {
     bytes: &'de [u8],
+    /// So many levels more may values lie in each other.
+    depth: u32,
+    /// So many elements more may have no byte.
+    empty: u64,
 }
 
 type Read<T> = Result<T, Reason>;
 
-/// Elements without a byte may be so many: more would keep the reader busy for minutes.
-const MOST_WITHOUT_BYTES: u64 = 1 << 32;
+/// Elements without a byte may be so many in a message: others would keep the reader busy, or its memory.
+const MOST_WITHOUT_BYTES: u64 = 1 << 16;
 
 #[cold]
 fn breaks_off() -> Reason {
@@ -25,7 +32,8 @@ fn breaks_off() -> Reason {
 impl<'de> Reader<'de> {
     #[inline]
     pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Self { bytes }
+        // One more than the writer, for an enum without fields.
+        Self { bytes, depth: DEEPEST + 1, empty: MOST_WITHOUT_BYTES }
     }
 
     /// Everything was read.
@@ -75,10 +83,25 @@ impl<'de> Reader<'de> {
     #[inline]
     fn elements(&mut self) -> Read<Elements<'_, 'de>> {
         let left = self.length()?;
-        if left > self.bytes.len() as u64 && left >= MOST_WITHOUT_BYTES {
-            return Err(Reason::new(format!("{left} elements are more than there are bytes")));
+        if let Some(empty) = left.checked_sub(self.bytes.len() as u64) {
+            let rest = self.empty.checked_sub(empty);
+            self.empty =
+                rest.ok_or_else(|| Reason::new(format!("{left} elements are more than there are bytes")))?;
         }
         Ok(Elements { reader: self, left })
+    }
+
+    /// Reads what lies one level deeper.
+    #[inline]
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+        let depth = self.depth;
+        if depth == 0 {
+            return Err(Reason::new(format!("more than {DEEPEST} values lie in each other")));
+        }
+        self.depth = depth - 1;
+        let value = read(self);
+        self.depth = depth;
+        value
     }
 }
 
@@ -162,7 +185,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        if self.flag()? { visitor.visit_some(self) } else { visitor.visit_none() }
+        if self.flag()? { self.deeper(|reader| visitor.visit_some(reader)) } else { visitor.visit_none() }
     }
 
     #[inline]
@@ -182,12 +205,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        visitor.visit_seq(self.elements()?)
+        self.deeper(|reader| visitor.visit_seq(reader.elements()?))
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        visitor.visit_map(self.elements()?)
+        self.deeper(|reader| visitor.visit_map(reader.elements()?))
     }
 
     #[inline]
@@ -219,10 +242,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Read<V::Value> {
-        visitor.visit_enum(self)
+        self.deeper(|reader| visitor.visit_enum(Choice { reader, variants }))
     }
 }
 
@@ -280,16 +303,30 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
     }
 }
 
-impl<'de> EnumAccess<'de> for &mut Reader<'de> {
+/// One of these variants.
+struct Choice<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    variants: &'static [&'static str],
+}
+
+impl<'a, 'de> EnumAccess<'de> for Choice<'a, 'de> {
     type Error = Reason;
-    type Variant = Self;
+    type Variant = &'a mut Reader<'de>;
 
     #[inline]
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Read<(S::Value, Self)> {
-        let index = self.length()?;
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Read<(S::Value, Self::Variant)> {
+        let Self { reader, variants } = self;
+        let (index, wanted) = (reader.length()?, u16::from_le_bytes(reader.array()?));
         let index = u32::try_from(index).map_err(|_| Reason::new(format!("there is no variant {index}")))?;
+        let is_wanted = |index: u32| variants.get(index as usize).is_some_and(|name| mark(name) == wanted);
+        // Where variants are skipped their numbers differ; where they are renamed for reading, their names.
+        let index = if is_wanted(index) {
+            index
+        } else {
+            (0..variants.len() as u32).find(|&index| is_wanted(index)).unwrap_or(index)
+        };
         let index: U32Deserializer<Reason> = index.into_deserializer();
-        Ok((seed.deserialize(index)?, self))
+        Ok((seed.deserialize(index)?, reader))
     }
 }
 

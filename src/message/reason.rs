@@ -24,10 +24,11 @@ thread_local! {
 /// is: serde's way of making an error keeps no kind.
 pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
     let text = error.to_string();
-    REFUSED.set(Some(error));
+    // A thread in its last breath has no place for it, and then the text must do.
+    let _ = REFUSED.try_with(|place| place.replace(Some(error)));
     let refused = E::custom(text);
     // Another decoder than ours has left it.
-    REFUSED.take();
+    let _ = REFUSED.try_with(RefCell::take);
     refused
 }
 
@@ -47,7 +48,7 @@ impl Reason {
 
     #[cold]
     fn custom(message: impl fmt::Display) -> Self {
-        match REFUSED.take() {
+        match REFUSED.try_with(RefCell::take).ok().flatten() {
             Some(error) => Self(Box::new(Inner::Refused(error))),
             None => Self::new(message.to_string()),
         }

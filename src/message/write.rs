@@ -25,25 +25,62 @@ impl Output for Vec<u8> {
     }
 }
 
-pub(super) struct Writer<'a, O>(pub(super) &'a mut O);
+/// So deep may values lie in each other; the reader needs memory of its stack for each level.
+pub(super) const DEEPEST: u32 = 500;
+
+pub(super) struct Writer<'a, O> {
+    output: &'a mut O,
+    /// So many levels more.
+    depth: u32,
+}
 
 /// The first byte of a length that is not below it.
 pub(super) const LONG: u8 = u8::MAX;
 
-impl<O: Output> Writer<'_, O> {
+/// What tells variants apart if their numbers do not: serde counts those that are skipped when it writes,
+/// and not when it reads.
+#[inline]
+pub(super) fn mark(name: &str) -> u16 {
+    let bytes = name.as_bytes();
+    let word = |bytes: &[u8]| bytes.iter().fold(0, |word: u64, &byte| word << 8 | u64::from(byte));
+    let (start, end) = (&bytes[..bytes.len().min(8)], &bytes[bytes.len().saturating_sub(8)..]);
+    let mixed = word(start) ^ word(end).rotate_left(29) ^ (bytes.len() as u64) << 56;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16
+}
+
+impl<'a, O: Output> Writer<'a, O> {
+    #[inline]
+    pub(super) fn new(output: &'a mut O) -> Self {
+        Self { output, depth: DEEPEST }
+    }
+
+    #[inline]
+    fn variant(&mut self, index: u32, name: &str) {
+        self.length(index.into());
+        self.output.push(mark(name).into(), 2);
+    }
+
+    #[inline]
+    fn deeper(self) -> Result<Self, Reason> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Self { depth, ..self }),
+            None => Err(Reason::new(format!("more than {DEEPEST} values lie in each other"))),
+        }
+    }
+
     #[inline]
     fn length(&mut self, length: u64) {
         if length < LONG.into() {
-            self.0.push(length, 1);
+            self.output.push(length, 1);
         } else {
-            self.0.push(LONG.into(), 1);
-            self.0.push(length, 8);
+            self.output.push(LONG.into(), 1);
+            self.output.push(length, 8);
         }
     }
 
     #[inline]
     fn another(&mut self) -> Writer<'_, O> {
-        Writer(self.0)
+        Writer { output: self.output, depth: self.depth }
     }
 }
 
@@ -53,20 +90,20 @@ macro_rules! numbers {
     ($($method:ident $number:ty: $unsigned:ty, $count:literal;)*) => {$(
         #[inline]
         fn $method(self, number: $number) -> Written {
-            self.0.push(u64::from(number as $unsigned), $count);
+            self.output.push(u64::from(number as $unsigned), $count);
             Ok(())
         }
     )*};
 }
 
-impl<O: Output> Serializer for Writer<'_, O> {
+impl<'a, O: Output> Serializer for Writer<'a, O> {
     type Ok = ();
     type Error = Reason;
-    type SerializeSeq = Self;
+    type SerializeSeq = Counted<'a, O>;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
-    type SerializeMap = Self;
+    type SerializeMap = Counted<'a, O>;
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
@@ -94,8 +131,8 @@ impl<O: Output> Serializer for Writer<'_, O> {
 
     #[inline]
     fn serialize_u128(self, number: u128) -> Written {
-        self.0.push(number as u64, 8);
-        self.0.push((number >> 64) as u64, 8);
+        self.output.push(number as u64, 8);
+        self.output.push((number >> 64) as u64, 8);
         Ok(())
     }
 
@@ -117,7 +154,7 @@ impl<O: Output> Serializer for Writer<'_, O> {
     #[inline]
     fn serialize_bytes(mut self, bytes: &[u8]) -> Written {
         self.length(bytes.len() as u64);
-        self.0.append(bytes);
+        self.output.append(bytes);
         Ok(())
     }
 
@@ -129,7 +166,7 @@ impl<O: Output> Serializer for Writer<'_, O> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Written {
         self.another().serialize_bool(true)?;
-        value.serialize(self)
+        value.serialize(self.deeper()?)
     }
 
     #[inline]
@@ -143,8 +180,8 @@ impl<O: Output> Serializer for Writer<'_, O> {
     }
 
     #[inline]
-    fn serialize_unit_variant(mut self, _: &'static str, index: u32, _: &'static str) -> Written {
-        self.length(index.into());
+    fn serialize_unit_variant(mut self, _: &'static str, index: u32, variant: &'static str) -> Written {
+        self.variant(index, variant);
         Ok(())
     }
 
@@ -158,20 +195,22 @@ impl<O: Output> Serializer for Writer<'_, O> {
         mut self,
         _: &'static str,
         index: u32,
-        _: &'static str,
+        variant: &'static str,
         value: &T,
     ) -> Written {
-        self.length(index.into());
-        value.serialize(self)
+        self.variant(index, variant);
+        value.serialize(self.deeper()?)
     }
 
     #[inline]
-    fn serialize_seq(mut self, length: Option<usize>) -> Result<Self, Reason> {
+    fn serialize_seq(mut self, length: Option<usize>) -> Result<Counted<'a, O>, Reason> {
         let Some(length) = length else {
-            return Err(Reason::new("its length is not known before its elements are: collect it first"));
+            return Err(Reason::new(
+                "its length is not known before its elements are, as with `#[serde(flatten)]`: collect it first",
+            ));
         };
         self.length(length as u64);
-        Ok(self)
+        Ok(Counted { writer: self.deeper()?, left: length })
     }
 
     #[inline]
@@ -189,15 +228,15 @@ impl<O: Output> Serializer for Writer<'_, O> {
         mut self,
         _: &'static str,
         index: u32,
-        _: &'static str,
+        variant: &'static str,
         _: usize,
     ) -> Result<Self, Reason> {
-        self.length(index.into());
-        Ok(self)
+        self.variant(index, variant);
+        self.deeper()
     }
 
     #[inline]
-    fn serialize_map(self, length: Option<usize>) -> Result<Self, Reason> {
+    fn serialize_map(self, length: Option<usize>) -> Result<Counted<'a, O>, Reason> {
         self.serialize_seq(length)
     }
 
@@ -238,7 +277,6 @@ macro_rules! elements {
 }
 
 elements! {
-    SerializeSeq serialize_element;
     SerializeTuple serialize_element;
     SerializeTupleStruct serialize_field;
     SerializeTupleVariant serialize_field;
@@ -274,22 +312,59 @@ macro_rules! fields {
 
 fields! { SerializeStruct SerializeStructVariant }
 
-impl<O: Output> ser::SerializeMap for Writer<'_, O> {
+/// A sequence or map that must have as many elements as it said.
+pub(super) struct Counted<'a, O> {
+    writer: Writer<'a, O>,
+    left: usize,
+}
+
+impl<O: Output> Counted<'_, O> {
+    #[inline]
+    fn element<T: Serialize + ?Sized>(&mut self, element: &T) -> Written {
+        self.left = self.left.wrapping_sub(1);
+        element.serialize(self.writer.another())
+    }
+
+    #[inline]
+    fn finish(self) -> Written {
+        match self.left {
+            0 => Ok(()),
+            _ => Err(Reason::new("it has not as many elements as it said: did it change meanwhile?")),
+        }
+    }
+}
+
+impl<O: Output> ser::SerializeSeq for Counted<'_, O> {
+    type Ok = ();
+    type Error = Reason;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Written {
+        self.element(element)
+    }
+
+    #[inline]
+    fn end(self) -> Written {
+        self.finish()
+    }
+}
+
+impl<O: Output> ser::SerializeMap for Counted<'_, O> {
     type Ok = ();
     type Error = Reason;
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
-        key.serialize(self.another())
+        self.element(key)
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        value.serialize(self.another())
+        value.serialize(self.writer.another())
     }
 
     #[inline]
     fn end(self) -> Written {
-        Ok(())
+        self.finish()
     }
 }

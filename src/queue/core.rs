@@ -27,6 +27,11 @@ use crate::{
 const LEASE_PLACE: u64 = 1 << 30;
 const ELSEWHERE: u64 = LEASE_PLACE * crate::raw::leases::LEASES as u64;
 
+/// A message of so many bytes fits into the smallest ring many times. It waits for room there so often,
+/// a microsecond each, before it goes to a larger one.
+const SMALL: usize = 4096;
+const MOMENTS: u32 = 16;
+
 /// As if of the rings only the smallest were made.
 const SMALLEST: u32 = 1;
 
@@ -146,13 +151,17 @@ impl Core {
         let ring = &self.head().ring;
         let attempt = || self.try_send(self.made.load(Relaxed), bytes, deadline);
         let alive = || !self.is_alone(peers);
+        let mut moments = if bytes.len() <= SMALL { MOMENTS } else { 0 };
         loop {
             match fault {
                 SendFault::Full if deadline.has_passed() => {
                     return Err(if self.is_alone(peers) { Fault::Closed } else { Fault::NotYet });
                 }
                 SendFault::Full => {}
-                SendFault::Grow(_) if !deadline.has_passed() && ring.room_comes(&self.sending) => {
+                SendFault::Grow(_)
+                    if moments != 0 && !deadline.has_passed() && ring.room_comes(&self.sending) =>
+                {
+                    moments -= 1;
                     match self.try_send(SMALLEST, bytes, deadline) {
                         Ok(()) => return Ok(()),
                         Err(again) => fault = again,

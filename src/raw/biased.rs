@@ -51,7 +51,7 @@ const SEATS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct BiasedMutex {
     raw: RawMutex,
-    /// Whose each seat is: its attachment slot in the upper half and its thread id in the lower.
+    /// Whose each seat is: its attachment slot (16 bits), when it was born (16 bits), and its thread id.
     /// Written by the holder.
     sitters: [AtomicU64; SEATS],
     /// How often each has come or gone. Odd: it is inside, or about to see that it may not be.
@@ -125,6 +125,9 @@ impl BiasedMutex {
 
     /// Takes the lock if nobody is inside.
     pub(crate) fn try_lock(&self) -> Result<Hold, LockFault> {
+        if self.is_own() {
+            return Err(LockFault::OwnLock);
+        }
         match self.raw.try_lock() {
             Err(LockFault::Held) => self.take_away(Deadline::NOW)?.map(Hold::Locked).ok_or(LockFault::Held),
             taken => self.after(taken, Deadline::NOW),
@@ -134,7 +137,7 @@ impl BiasedMutex {
     #[inline(always)]
     pub(crate) fn unlock(&self, habit: &Habit, hold: Hold) {
         match hold {
-            Hold::Entered(seat) => self.step(seat),
+            Hold::Entered(seat) => self.leave(seat),
             Hold::Locked(_) => self.unlock_word(habit),
         }
     }
@@ -142,8 +145,16 @@ impl BiasedMutex {
     /// As [`BiasedMutex::unlock`], for a lock that is not taken often.
     pub(crate) fn release(&self, hold: Hold) {
         match hold {
-            Hold::Entered(seat) => self.step(seat),
+            Hold::Entered(seat) => self.leave(seat),
             Hold::Locked(_) => _ = self.raw.unlock(),
+        }
+    }
+
+    #[inline(always)]
+    fn leave(&self, seat: usize) {
+        // In a child that was forked meanwhile the seat is its parent's.
+        if self.sitters[seat].load(Relaxed) as u32 == Thread::current().tid() {
+            self.step(seat);
         }
     }
 
@@ -164,7 +175,7 @@ impl BiasedMutex {
         let thread = Thread::current();
         // A thread that has been forked finds no segment.
         let Some(slot) = thread.recent_slot(self.raw.address()) else { return false };
-        // Whoever stands inside is not this thread, but one that died and had the same id.
+        // Inside is then this thread itself, in a signal handler, or one that died and had the same id.
         if seat >= SEATS
             || self.sitters[seat].load(Relaxed) != name(slot, thread)
             || self.is_inside(seat, Relaxed)
@@ -191,6 +202,9 @@ impl BiasedMutex {
 
     #[cold]
     fn lock_contended(&self, deadline: Deadline) -> Result<Hold, LockFault> {
+        if self.is_own() {
+            return Err(LockFault::OwnLock);
+        }
         let end = deadline.or_after(INSTANT);
         let mut turns = if deadline.within(PATIENCE * TURNS) == deadline { 0 } else { TURNS };
         let mut last = 0;
@@ -208,6 +222,17 @@ impl BiasedMutex {
                 taken => return self.after(taken, end),
             }
         }
+    }
+
+    /// Whether the calling thread is inside already.
+    fn is_own(&self) -> bool {
+        let thread = Thread::current();
+        let name = thread.recent_slot(self.raw.address()).map(|slot| name(slot, thread));
+        name.is_some_and(|name| self.seat_of(name).is_some_and(|seat| self.is_inside(seat, Relaxed)))
+    }
+
+    fn seat_of(&self, name: u64) -> Option<usize> {
+        (0..SEATS).find(|&seat| self.sitters[seat].load(Relaxed) == name)
     }
 
     /// Whether anybody comes or goes just now.
@@ -257,7 +282,9 @@ impl BiasedMutex {
                     self.clear(seat, 0);
                     acquired = Acquired::OwnerDied;
                 } else if deadline.has_passed() {
-                    self.raw.unlock_leaving(before, 1);
+                    // Nobody has mended anything yet.
+                    let died = acquired == Acquired::OwnerDied;
+                    self.raw.unlock_leaving(if died { OWNER_DIED } else { before }, 1);
                     return Err(LockFault::TimedOut);
                 } else if !looks {
                     sleep(NAP);
@@ -270,12 +297,12 @@ impl BiasedMutex {
     /// Whether the thread that had this seat has no more stores to come.
     fn is_empty(&self, seat: usize) -> bool {
         let sitter = self.sitters[seat].load(Relaxed);
-        let (slot, tid) = ((sitter >> 32) as u32, sitter as u32);
+        let (slot, tid) = ((sitter >> 48) as u32, sitter as u32);
         // The calling thread is here: it was another one that had its id.
         if tid == 0 || tid == Thread::current().tid() {
             return true;
         }
-        region::peers_of(self.raw.address()).is_some_and(|peers| peers.thread_is_dead(slot, tid))
+        region::peers_of(self.raw.address()).is_some_and(|peers| peers.member_is_gone(slot, tid))
     }
 
     /// Gives an empty seat to another thread, or to nobody.
@@ -309,15 +336,23 @@ impl BiasedMutex {
             return None;
         }
         let name = name(slot, thread);
-        let of = |sitter| (0..SEATS).find(|&seat| self.sitters[seat].load(Relaxed) == sitter);
-        let empty = || (0..SEATS).find(|&seat| self.is_empty(seat));
-        let seat = of(name).or_else(|| of(0)).or_else(empty)?;
+        if let Some(own) = self.seat_of(name) {
+            return Some(own);
+        }
+        for seat in 0..SEATS {
+            // Of one that had the same id, and would be taken for this one by its id in the word.
+            if self.sitters[seat].load(Relaxed) as u32 == thread.tid() {
+                self.clear(seat, 0);
+            }
+        }
+        let seat = self.seat_of(0).or_else(|| (0..SEATS).find(|&seat| self.is_empty(seat)))?;
         self.clear(seat, name);
         Some(seat)
     }
 }
 
+/// What tells a thread from all that live, and from nearly all that had its id before.
 #[inline]
 fn name(slot: u32, thread: &Thread) -> u64 {
-    u64::from(slot) << 32 | u64::from(thread.tid())
+    u64::from(slot) << 48 | u64::from(thread.birth()) << 32 | u64::from(thread.tid())
 }

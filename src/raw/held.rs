@@ -17,10 +17,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{cell::Cell, mem, ptr};
+use std::{cell::Cell, mem, ptr, time::Duration};
 
 use super::region::{self, Holder, NO_SLOT};
 use crate::{
+    deadline::Deadline,
     primitive::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence, yield_now,
     },
@@ -49,6 +50,8 @@ pub(crate) struct Thread {
     /// shortcuts: the comparison on the fast path is also the question whether the record is ready.
     recent: Shortcut,
     tid: AtomicU32,
+    /// When the record was filled: tells a thread from one before that had its id.
+    birth: AtomicU32,
     /// Counts the removals from the middle, odd during one, for [`Thread::holds_inside`].
     shifts: AtomicU32,
     /// How many cells are held, in the lower 16 bits; above them, how often one was linked, for
@@ -146,6 +149,7 @@ impl Thread {
         }
         // In a forked child, what the parent's thread announced.
         self.withdraw(0, usize::MAX);
+        self.birth.store(Deadline::after(Duration::ZERO).ticks(), Relaxed);
         self.tid.store(current_tid().get(), Relaxed);
     }
 
@@ -164,6 +168,12 @@ impl Thread {
     #[inline]
     pub(crate) fn tid(&self) -> u32 {
         self.tid.load(Relaxed)
+    }
+
+    /// When this thread began to use locks, in few bits.
+    #[inline]
+    pub(crate) fn birth(&self) -> u16 {
+        self.birth.load(Relaxed) as u16
     }
 
     /// The attachment slot for the cell at `address`, if that lies in the segment used last, or in one

@@ -18,6 +18,10 @@ pub(crate) trait Peers: Send + Sync {
     /// Whether thread `tid`, which acquired a lock as a member of attachment `slot`, is provably dead.
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool;
 
+    /// As [`Peers::thread_is_dead`], where the slot is certainly the thread's: it is also gone if the process
+    /// that had the slot uses the segment no more.
+    fn member_is_gone(&self, slot: u32, tid: u32) -> bool;
+
     /// Runs `steal` while nobody else of this segment recovers; false if somebody else does.
     fn recover(&self, steal: &mut dyn FnMut()) -> bool;
 

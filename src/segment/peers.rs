@@ -23,11 +23,20 @@ impl Peers for Attachment {
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool {
         let own_slot = self.slot();
         match rows::read(self.mapping(), slot).filter(|&owner| may_have_thread(owner, tid)) {
-            Some(owner) => slot != own_slot && self.slot_is_free(slot) && self.is_done(owner.pid, tid),
+            // A child that was forked from a process keeps its byte; what has ended is a zombie all the same.
+            Some(owner) if slot != own_slot => {
+                identity::thread_is_zombie(owner.pid, tid)
+                    || self.slot_is_free(slot) && self.is_done(owner.pid, tid)
+            }
+            Some(_) => false,
             // An owner writes its slot after its id. One that is stopped in between shows the slot of
             // the last owner, so a slot that does not fit proves nothing: ask about the thread itself.
             None => self.has_no_thread(tid),
         }
+    }
+
+    fn member_is_gone(&self, slot: u32, tid: u32) -> bool {
+        slot != self.slot() && self.slot_is_free(slot) || self.thread_is_dead(slot, tid)
     }
 
     fn recover(&self, steal: &mut dyn FnMut()) -> bool {
@@ -182,6 +191,32 @@ mod tests {
         testing::wait_for(pid);
         assert!(attachment.thread_is_dead(slot, pid));
         assert_eq!(segment.info().attached, [std::process::id()]);
+    }
+
+    /// The child that has ended, unlike its slot's byte, which the grandchild keeps.
+    #[test]
+    fn a_zombie_is_dead_although_a_child_of_it_lives() {
+        fn fork_and_sleep() {
+            rustix::process::setpgid(None, None).unwrap();
+            testing::start(testing::sleep);
+            testing::sleep();
+        }
+        let segment = segment();
+        let (pid, slot) = attached(&segment, fork_and_sleep);
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        while std::fs::read_to_string(&children).unwrap().is_empty() {
+            thread::yield_now();
+        }
+        testing::kill(pid);
+        let attachment = segment.attachment();
+        while !identity::thread_is_zombie(pid, pid) {
+            thread::yield_now();
+        }
+        let found = (attachment.slot_is_free(slot), attachment.thread_is_dead(slot, pid));
+        let group = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        testing::wait_for(pid);
+        assert_eq!(found, (false, true));
     }
 
     #[test]

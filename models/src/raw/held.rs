@@ -32,6 +32,10 @@ impl Thread {
         me().tid()
     }
 
+    pub(crate) fn birth(&self) -> u16 {
+        0
+    }
+
     pub(crate) fn recent_slot(&self, address: usize) -> Option<u32> {
         region::slot_of(address)
     }

@@ -11,6 +11,7 @@ pub(crate) const SLOT: u32 = 1;
 
 pub(crate) trait Peers {
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool;
+    fn member_is_gone(&self, slot: u32, tid: u32) -> bool;
     fn recover(&self, steal: &mut dyn FnMut()) -> bool;
 }
 
@@ -20,6 +21,10 @@ impl Peers for Everybody {
     fn thread_is_dead(&self, slot: u32, tid: u32) -> bool {
         assert!(slot == SLOT || slot == 0, "a slot that nobody has");
         scene::is_dead(tid)
+    }
+
+    fn member_is_gone(&self, slot: u32, tid: u32) -> bool {
+        self.thread_is_dead(slot, tid)
     }
 
     fn recover(&self, steal: &mut dyn FnMut()) -> bool {
