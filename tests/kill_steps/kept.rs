@@ -65,7 +65,9 @@ impl Scene for Kept {
 
     fn check(&mut self) -> Died {
         let queue = &self.queue;
+        let waiting = queue.len();
         promptly("a send", || queue.send_timeout(&9, PROMPT)).unwrap();
+        assert_eq!(queue.len(), waiting + 1, "counted before anybody has mended anything");
         let left: Vec<u64> = (0..queue.len()).map(|_| recv(queue)).collect();
         assert!(queue.is_empty());
         match (self.task, &left[..]) {
