@@ -27,8 +27,7 @@ use crate::{
 const LEASE_PLACE: u64 = 1 << 30;
 const ELSEWHERE: u64 = LEASE_PLACE * crate::raw::leases::LEASES as u64;
 
-/// A message of so many bytes fits into the smallest ring many times. It waits for room there so often,
-/// a microsecond each, before it goes to a larger one.
+/// A message of so many bytes waits for room in the smallest ring so many microseconds.
 const SMALL: usize = 4096;
 const MOMENTS: u32 = 16;
 
@@ -53,14 +52,9 @@ impl Core {
     }
 
     fn over(memory: Memory, made: u32) -> Self {
-        Self {
-            memory,
-            made: made.into(),
-            sending: Pace::default(),
-            receiving: Pace::default(),
-            send_habit: Habit::default(),
-            receive_habit: Habit::default(),
-        }
+        let (sending, receiving) = (Pace::default(), Pace::default());
+        let (send_habit, receive_habit) = (Habit::default(), Habit::default());
+        Self { memory, made: made.into(), sending, receiving, send_habit, receive_habit }
     }
 
     pub(crate) fn another(&self) -> Self {
@@ -162,10 +156,8 @@ impl Core {
                     if moments != 0 && !deadline.has_passed() && ring.room_comes(&self.sending) =>
                 {
                     moments -= 1;
-                    match self.try_send(SMALLEST, bytes, deadline) {
-                        Ok(()) => return Ok(()),
-                        Err(again) => fault = again,
-                    }
+                    let Err(again) = self.try_send(SMALLEST, bytes, deadline) else { return Ok(()) };
+                    fault = again;
                     continue;
                 }
                 SendFault::Grow(ring) => self.grow(ring)?,

@@ -138,7 +138,7 @@ impl RawMutex {
             if let Some(acquired) = self.take(&taker, 0) {
                 return Ok(acquired);
             }
-            if KEEPS && self.is_kept() {
+            if KEEPS && self.word() & KEPT != 0 {
                 return Err(LockFault::Held);
             }
             if !backoff.look_again() || backoff.lets_others_run() && deadline.has_passed() {
@@ -230,11 +230,6 @@ impl RawMutex {
         }
         self.exchange(taker, word, word & WAITERS | flags)?;
         Some(if word & OWNER_DIED == 0 { Acquired::Released } else { Acquired::OwnerDied })
-    }
-
-    /// Whether its owner keeps it for itself.
-    pub(super) fn is_kept(&self) -> bool {
-        self.word() & KEPT != 0
     }
 
     pub(super) fn word(&self) -> u32 {
