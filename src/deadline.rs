@@ -49,16 +49,16 @@ impl Deadline {
         Some(self.0?.saturating_sub(now()))
     }
 
-    /// A number that differs between points in time that lie apart; 0 for never.
-    pub(crate) fn ticks(self) -> u32 {
-        self.0.map_or(0, |at| (at.as_nanos() >> 10) as u32)
-    }
-
     /// As the kernel takes it; `None` means forever.
     pub(crate) fn timespec(self) -> Option<Timespec> {
         let at = self.0?;
         Some(Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() })
     }
+}
+
+/// A number that differs between moments that lie apart.
+pub(crate) fn moment() -> u32 {
+    (now().as_nanos() >> 10) as u32
 }
 
 fn now() -> Duration {

@@ -4,7 +4,8 @@ use std::{cell::Cell, rc::Rc};
 
 use crate::{
     deadline::Deadline,
-    guarded::Guarded,
+    guarded::{Guarded, Stage, survivor_is_told},
+    primitive::Ordering::Relaxed,
     raw::{
         biased::{BiasedMutex, Hold, Request},
         habit::Habit,
@@ -104,85 +105,78 @@ fn both_want_to_keep_it() {
     });
 }
 
+/// The keeper enters while another does something in haste.
+fn beside_haste(hasty: fn(&Guarded<BiasedMutex>)) {
+    let lock = lock();
+    lock.lock_and_count();
+    let other = spawn({
+        let lock = lock.clone();
+        move || hasty(&lock)
+    });
+    assert!(!lock.lock_and_count());
+    other.join().unwrap();
+    assert!(!lock.lock_and_count());
+}
+
 /// Who gives up while the keeper is inside puts everything back.
 #[test]
 fn giving_up_disturbs_nobody() {
     schedules(|| {
-        let lock = lock();
-        lock.lock_and_count();
-        let hasty = spawn({
-            let lock = lock.clone();
-            move || match lock.machine.lock(HASTY) {
-                Ok(hold) => _ = lock.count_held(hold),
-                Err(fault) => {
-                    assert_eq!(fault, LockFault::TimedOut);
-                    lock.lock_and_count();
-                }
+        beside_haste(|lock| match lock.machine.lock(HASTY) {
+            Ok(hold) => _ = lock.count_held(hold),
+            Err(fault) => {
+                assert_eq!(fault, LockFault::TimedOut);
+                lock.lock_and_count();
             }
         });
-        assert!(!lock.lock_and_count());
-        hasty.join().unwrap();
-        assert!(!lock.lock_and_count());
     });
 }
 
 #[test]
 fn an_attempt_disturbs_nobody() {
     schedules(|| {
+        beside_haste(|lock| match lock.machine.try_lock() {
+            Ok(_) => {
+                lock.count();
+                lock.machine.release();
+            }
+            Err(fault) => assert!(matches!(fault, LockFault::Held | LockFault::TimedOut)),
+        });
+    });
+}
+
+/// As a signal handler would that uses what its thread uses just now.
+#[test]
+fn who_is_inside_and_comes_again_hears_so() {
+    schedules(|| {
         let lock = lock();
         lock.lock_and_count();
-        let hasty = spawn({
-            let lock = lock.clone();
-            move || match lock.machine.try_lock() {
-                Ok(hold) => {
-                    lock.count();
-                    lock.machine.release(hold);
-                }
-                Err(fault) => assert!(matches!(fault, LockFault::Held | LockFault::TimedOut)),
-            }
-        });
-        assert!(!lock.lock_and_count());
-        hasty.join().unwrap();
+        let hold = lock.machine.lock(WAITING).unwrap();
+        assert!(matches!(hold, Hold::Entered(_)));
+        assert_eq!(lock.machine.lock(WAITING), Err(LockFault::OwnLock));
+        assert_eq!(lock.machine.try_lock(), Err(LockFault::OwnLock));
+        assert!(!lock.count_held(hold));
         assert!(!lock.lock_and_count());
     });
 }
 
-/// How far the victim has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Outside,
-    Between,
-    Inside,
+fn keep_and_die(lock: &Guarded<BiasedMutex>, stage: &Cell<Stage>) {
+    for _ in 0..2 {
+        stage.set(Stage::Between);
+        let hold = lock.machine.lock(WAITING).unwrap();
+        stage.set(Stage::Inside);
+        lock.count();
+        // Somewhere to die inside.
+        lock.machine.spare(0).store(1, Relaxed);
+        stage.set(Stage::Between);
+        lock.machine.unlock(&Habit, hold);
+        stage.set(Stage::Outside);
+    }
 }
 
 /// The keeper dies: who takes the lock away gets it, and is told if and only if it was inside.
 fn the_next_one_is_told(victim: Victim) {
-    let (lock, stage) = (lock(), Rc::new(Cell::new(Stage::Outside)));
-    let dying = victim.spawn({
-        let (lock, stage) = (lock.clone(), stage.clone());
-        move || {
-            for _ in 0..2 {
-                stage.set(Stage::Between);
-                let hold = lock.machine.lock(WAITING).unwrap();
-                stage.set(Stage::Inside);
-                lock.count();
-                // Somewhere to die inside.
-                lock.machine.spare(0).store(1, crate::primitive::Ordering::Relaxed);
-                stage.set(Stage::Between);
-                lock.machine.unlock(&Habit, hold);
-                stage.set(Stage::Outside);
-            }
-        }
-    });
-    let first = lock.lock_and_count();
-    let died = dying.join().unwrap().is_none();
-    let second = lock.lock_and_count();
-    let told = usize::from(first) + usize::from(second);
-    match stage.get() {
-        Stage::Inside => assert_eq!(told, 1),
-        Stage::Between => assert!(told <= usize::from(died)),
-        Stage::Outside => assert_eq!(told, 0),
-    }
+    survivor_is_told(victim, BiasedMutex::new(), keep_and_die, Guarded::lock_and_count);
 }
 
 #[test]
@@ -205,14 +199,14 @@ fn a_dead_taker_lets_nobody_in() {
             let lock = lock.clone();
             move || lock.lock_and_count()
         });
+        lock.lock_and_count();
+        dying.join().unwrap();
         let third = spawn({
             let lock = lock.clone();
             move || lock.lock_and_count()
         });
         lock.lock_and_count();
         third.join().unwrap();
-        dying.join().unwrap();
-        lock.lock_and_count();
     });
 }
 

@@ -1,10 +1,10 @@
 //! What a lock is for: a number that one thread at a time may touch.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use loom::cell::UnsafeCell;
 
-use crate::scene::shared;
+use crate::scene::{Victim, shared};
 
 /// A machine and a number. Loom notices who touches the number while somebody else may, and who does not
 /// see what was written to it before.
@@ -34,5 +34,37 @@ impl<M: std::fmt::Debug> Guarded<M> {
             // SAFETY: nobody writes while the caller may read, or the model fails before this.
             unsafe { *number }
         })
+    }
+}
+
+/// How far a victim has come with a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Outside,
+    /// About to own it, or to release it.
+    Between,
+    Inside,
+}
+
+/// A victim does `dying` with the lock, and another takes it twice with `lock`, which says whether it was
+/// told of a death: it is told once if the victim died inside, and never if nobody died.
+pub(crate) fn survivor_is_told<M: std::fmt::Debug + 'static>(
+    victim: Victim,
+    machine: M,
+    dying: fn(&Guarded<M>, &Cell<Stage>),
+    lock: fn(&Guarded<M>) -> bool,
+) {
+    let (guarded, stage) = (Guarded::by(machine), Rc::new(Cell::new(Stage::Outside)));
+    let victim = victim.spawn({
+        let (guarded, stage) = (guarded.clone(), stage.clone());
+        move || dying(&guarded, &stage)
+    });
+    let first = lock(&guarded);
+    let died = victim.join().unwrap().is_none();
+    let told = [first, lock(&guarded)].into_iter().filter(|&told| told).count();
+    match stage.get() {
+        Stage::Inside => assert_eq!(told, 1),
+        Stage::Between => assert!(told <= usize::from(died)),
+        Stage::Outside => assert_eq!(told, 0),
     }
 }

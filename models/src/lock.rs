@@ -1,10 +1,10 @@
 //! The lock: never two owners, and the next one is told of a death.
 
-use std::{cell::Cell, rc::Rc};
+use std::cell::Cell;
 
 use crate::{
     deadline::Deadline,
-    guarded::Guarded,
+    guarded::{Guarded, Stage, survivor_is_told},
     raw::mutex::{Acquired, LockFault, RawMutex},
     scene::{Death, Victim, deaths, schedules, shared, spawn},
 };
@@ -69,14 +69,6 @@ fn giving_up_disturbs_nobody() {
     });
 }
 
-/// How far the victim has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Outside,
-    Between,
-    Inside,
-}
-
 fn lock_and_die(guarded: &Guarded<RawMutex>, stage: &Cell<Stage>) {
     stage.set(Stage::Between);
     let _ = guarded.machine.lock().unwrap();
@@ -90,21 +82,8 @@ fn lock_and_die(guarded: &Guarded<RawMutex>, stage: &Cell<Stage>) {
 }
 
 fn the_survivor_gets_it_and_knows(victim: Victim) {
-    let guarded = Guarded::by(RawMutex::new());
-    let stage = Rc::new(Cell::new(Stage::Outside));
-    let dying = victim.spawn({
-        let (guarded, stage) = (guarded.clone(), stage.clone());
-        move || lock_and_die(&guarded, &stage)
-    });
-    let first = guarded.lock_and_count();
-    let died = dying.join().unwrap().is_none();
-    let second = guarded.lock_and_count();
-    let told = [first, second].into_iter().filter(|&acquired| acquired == Acquired::OwnerDied).count();
-    match stage.get() {
-        Stage::Inside => assert_eq!(told, 1),
-        Stage::Between => assert!(told <= usize::from(died)),
-        Stage::Outside => assert_eq!(told, 0),
-    }
+    let lock = |guarded: &Guarded<RawMutex>| guarded.lock_and_count() == Acquired::OwnerDied;
+    survivor_is_told(victim, RawMutex::new(), lock_and_die, lock);
 }
 
 /// Who dies owning it, or about to own or release it, leaves a lock that the next one gets, and is told

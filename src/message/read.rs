@@ -255,12 +255,12 @@ struct Elements<'a, 'de> {
     left: u64,
 }
 
-impl Elements<'_, '_> {
+impl<'de> Elements<'_, 'de> {
     #[inline]
-    fn next(&mut self) -> bool {
-        let more = self.left != 0;
-        self.left -= u64::from(more);
-        more
+    fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Read<Option<S::Value>> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        seed.deserialize(&mut *self.reader).map(Some)
     }
 
     /// No more than there are bytes: memory is got for so many.
@@ -275,7 +275,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
 
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Read<Option<S::Value>> {
-        if self.next() { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+        self.next(seed)
     }
 
     #[inline]
@@ -289,7 +289,7 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Read<Option<S::Value>> {
-        if self.next() { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+        self.next(seed)
     }
 
     #[inline]

@@ -257,61 +257,6 @@ impl<'a, O: Output> Serializer for Writer<'a, O> {
     }
 }
 
-macro_rules! elements {
-    ($($of:ident $method:ident;)*) => {$(
-        impl<O: Output> ser::$of for Writer<'_, O> {
-            type Ok = ();
-            type Error = Reason;
-
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-                value.serialize(self.another())
-            }
-
-            #[inline]
-            fn end(self) -> Written {
-                Ok(())
-            }
-        }
-    )*};
-}
-
-elements! {
-    SerializeTuple serialize_element;
-    SerializeTupleStruct serialize_field;
-    SerializeTupleVariant serialize_field;
-}
-
-macro_rules! fields {
-    ($($of:ident)*) => {$(
-        impl<O: Output> ser::$of for Writer<'_, O> {
-            type Ok = ();
-            type Error = Reason;
-
-            #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Written {
-                value.serialize(self.another())
-            }
-
-            /// Who reads cannot know that it is not there.
-            #[cold]
-            fn skip_field(&mut self, name: &'static str) -> Written {
-                Err(Reason::new(format!(
-                    "its field `{name}` is left out now and then (`skip_serializing_if`), which who reads \
-                     it cannot know; always write it, or always `skip` it"
-                )))
-            }
-
-            #[inline]
-            fn end(self) -> Written {
-                Ok(())
-            }
-        }
-    )*};
-}
-
-fields! { SerializeStruct SerializeStructVariant }
-
 /// A sequence or map that must have as many elements as it said.
 pub(super) struct Counted<'a, O> {
     writer: Writer<'a, O>,
@@ -322,7 +267,7 @@ impl<O: Output> Counted<'_, O> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, element: &T) -> Written {
         self.left = self.left.wrapping_sub(1);
-        element.serialize(self.writer.another())
+        self.writer.element(element)
     }
 
     #[inline]
@@ -334,37 +279,68 @@ impl<O: Output> Counted<'_, O> {
     }
 }
 
-impl<O: Output> ser::SerializeSeq for Counted<'_, O> {
-    type Ok = ();
-    type Error = Reason;
-
+impl<O: Output> Writer<'_, O> {
     #[inline]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Written {
-        self.element(element)
+    fn element<T: Serialize + ?Sized>(&mut self, element: &T) -> Written {
+        element.serialize(self.another())
     }
 
     #[inline]
-    fn end(self) -> Written {
-        self.finish()
+    fn finish(self) -> Written {
+        Ok(())
     }
 }
 
-impl<O: Output> ser::SerializeMap for Counted<'_, O> {
-    type Ok = ();
-    type Error = Reason;
+/// The parts of a value: what takes one, and what else its trait has.
+macro_rules! parts {
+    ($($parts:ident: $of:ident $method:ident($($name:ty)?) { $($more:tt)* })*) => {$(
+        impl<O: Output> ser::$of for $parts<'_, O> {
+            type Ok = ();
+            type Error = Reason;
 
-    #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
-        self.element(key)
-    }
+            #[inline]
+            fn $method<T: Serialize + ?Sized>(&mut self, $(_: $name,)? value: &T) -> Written {
+                self.element(value)
+            }
 
-    #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        value.serialize(self.writer.another())
-    }
+            $($more)*
 
-    #[inline]
-    fn end(self) -> Written {
-        self.finish()
+            #[inline]
+            fn end(self) -> Written {
+                self.finish()
+            }
+        }
+    )*};
+}
+
+parts! {
+    Counted: SerializeSeq serialize_element() {}
+    Writer: SerializeTuple serialize_element() {}
+    Writer: SerializeTupleStruct serialize_field() {}
+    Writer: SerializeTupleVariant serialize_field() {}
+    Writer: SerializeStruct serialize_field(&'static str) {
+        fn skip_field(&mut self, name: &'static str) -> Written {
+            skipped(name)
+        }
     }
+    Writer: SerializeStructVariant serialize_field(&'static str) {
+        fn skip_field(&mut self, name: &'static str) -> Written {
+            skipped(name)
+        }
+    }
+    Counted: SerializeMap serialize_key() {
+        #[inline]
+        fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+            self.writer.element(value)
+        }
+    }
+}
+
+/// Who reads cannot know that it is not there.
+#[cold]
+fn skipped(field: &str) -> Written {
+    Err(Reason::new(format!(
+        "its field `{field}` is left out now and then (`skip_serializing_if`), which who reads it cannot know; \
+         always write it, or always `skip` it"
+    )))
 }

@@ -79,3 +79,31 @@ impl Habit {
         self.left.store(gap, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often the lock is taken until it is kept.
+    fn takes_until_kept(habit: &Habit) -> u32 {
+        (0..).find(|_| habit.is_formed()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_not_worth_it_is_done_more_rarely_and_what_was_more_often() {
+        let habit = Habit::default();
+        assert_eq!(takes_until_kept(&habit), FIRST_GAP);
+        habit.keep(3, 10);
+        habit.notice_loss(|seat| {
+            assert_eq!(seat, 3);
+            10 + 2 * (WORTH - 1)
+        });
+        assert_eq!(takes_until_kept(&habit), 2 * FIRST_GAP);
+        habit.keep(3, u32::MAX);
+        habit.notice_loss(|_| 2 * WORTH);
+        assert_eq!(takes_until_kept(&habit), FIRST_GAP);
+        habit.notice_loss(|_| unreachable!("nothing was kept"));
+        (0..20).for_each(|_| habit.lose());
+        assert_eq!(takes_until_kept(&habit), LONGEST_GAP);
+    }
+}

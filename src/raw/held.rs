@@ -17,11 +17,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{cell::Cell, mem, ptr, time::Duration};
+use std::{cell::Cell, mem, ptr};
 
 use super::region::{self, Holder, NO_SLOT};
 use crate::{
-    deadline::Deadline,
+    deadline,
     primitive::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, compiler_fence, fence, yield_now,
     },
@@ -149,7 +149,7 @@ impl Thread {
         }
         // In a forked child, what the parent's thread announced.
         self.withdraw(0, usize::MAX);
-        self.birth.store(Deadline::after(Duration::ZERO).ticks(), Relaxed);
+        self.birth.store(deadline::moment(), Relaxed);
         self.tid.store(current_tid().get(), Relaxed);
     }
 

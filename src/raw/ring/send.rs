@@ -286,13 +286,12 @@ impl RawRing {
             return Err(SendFault::TooLarge);
         }
         let head = self.consumers.head.load(Acquire);
-        let empty = tail.ring() != 0 && head == tail.0 && fits(0);
-        if let Some(hold) = empty.then(|| self.consumers.lock.try_lock().ok()).flatten() {
+        if tail.ring() != 0 && head == tail.0 && fits(0) && self.consumers.lock.try_lock().is_ok() {
             // Consumers are taken along. Left at the way back, they would lose it when the ring in which
             // it stands is entered anew. Nothing waits, so a consumer that died left nothing to repair.
             let first = self.enter(area, tail, 0);
             self.consumers.head.store(first.0, Release);
-            self.consumers.lock.release(hold);
+            self.consumers.lock.release();
             return Ok(first);
         }
         if self.has_room(ring_units(tail.ring()), tail, need) {

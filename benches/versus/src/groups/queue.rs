@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cpus::Side,
     crew::{Crew, Post},
-    measure::{CROWDED_ROUND, Made, ROUND},
+    measure::{CROWDED_ROUND, Made, ROUND, repeat_alone},
     peers::{copies, crossbeam, ipc_channel, python, standard},
     row::{NO_TARGET, Row},
 };
@@ -18,8 +18,8 @@ const fn row(name: &'static str, peer: &'static str, target: f64, ours: Maker, t
 }
 
 /// With more members than a small machine has CPUs.
-const fn crowded(row: Row) -> Row {
-    Row { round: CROWDED_ROUND, ..row }
+const fn crowded(name: &'static str, ours: Maker, theirs: Maker) -> Row {
+    Row { round: CROWDED_ROUND, ..row(name, "crossbeam", 0.70, ours, theirs) }
 }
 
 type Maker = fn() -> Made;
@@ -27,21 +27,10 @@ type Maker = fn() -> Made;
 pub(crate) const ROWS: &[Row] = &[
     row("u64", "crossbeam", 0.80, || ours::<u64>(ONE_TO_ONE), || crossbeam::queue::<u64>(ONE_TO_ONE)),
     row("64-bytes", "crossbeam", 0.80, || ours::<Line>(ONE_TO_ONE), || crossbeam::queue::<Line>(ONE_TO_ONE)),
-    crowded(row(
-        "2x2",
-        "crossbeam",
-        0.70,
-        || ours::<u64>(TWO_TO_TWO),
-        || crossbeam::queue::<u64>(TWO_TO_TWO),
-    )),
-    crowded(row(
-        "4x4",
-        "crossbeam",
-        0.70,
-        || ours::<u64>(FOUR_TO_FOUR),
-        || crossbeam::queue::<u64>(FOUR_TO_FOUR),
-    )),
+    crowded("2x2", || ours::<u64>(TWO_TO_TWO), || crossbeam::queue::<u64>(TWO_TO_TWO)),
+    crowded("4x4", || ours::<u64>(FOUR_TO_FOUR), || crossbeam::queue::<u64>(FOUR_TO_FOUR)),
     row("one-cpu", "crossbeam", 1.00, || ours::<u64>(ON_ONE_CPU), || crossbeam::queue::<u64>(ON_ONE_CPU)),
+    row("alone", "crossbeam", NO_TARGET, ours_alone, crossbeam::alone),
     row(
         "std",
         "std-sync_channel",
@@ -117,6 +106,28 @@ impl Parcel for Line {
 fn ours<T: Parcel>(shape: Shape) -> Made {
     let queue = Queue::<T>::bounded(CAPACITY).map_err(|error| error.to_string())?;
     Crew::processes(shape.jobs(&queue, &queue), work::<T>)?.contestant(shape.share())
+}
+
+/// One thread that sends many and then receives them: what a message costs where no cache line moves.
+pub(crate) fn alone(mut send: impl FnMut(u64) + 'static, mut recv: impl FnMut() -> u64 + 'static) -> Made {
+    const BATCH: u64 = 500;
+    Ok(Box::new(move |count| {
+        let batches = count.div_ceil(BATCH);
+        let elapsed = repeat_alone(batches, || {
+            (0..BATCH).for_each(&mut send);
+            (0..BATCH).fold(0, |sum: u64, _| sum.wrapping_add(recv()))
+        });
+        elapsed.mul_f64(count as f64 / (batches * BATCH) as f64)
+    }))
+}
+
+fn ours_alone() -> Made {
+    let queue = Queue::<u64>::bounded(CAPACITY).map_err(|error| error.to_string())?;
+    let receiver = queue.clone();
+    alone(
+        move |n| queue.send(&n).expect("nobody closes it"),
+        move || receiver.recv().expect("nobody closes it"),
+    )
 }
 
 fn work<T: Parcel>((post, job): (Post, Job<Queue<T>, Queue<T>>)) {

@@ -6,13 +6,21 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
     crew::{Crew, Post},
-    groups::queue::{CAPACITY, Job, Parcel, Shape},
+    groups::queue::{self, CAPACITY, Job, Parcel, Shape},
     measure::Made,
 };
 
 pub(crate) fn queue<T: Parcel + Send + 'static>(shape: Shape) -> Made {
     let (sender, receiver) = bounded(CAPACITY);
     Crew::threads(shape.jobs(&sender, &receiver), work::<T>)?.contestant(shape.share())
+}
+
+pub(crate) fn alone() -> Made {
+    let (sender, receiver) = bounded(CAPACITY);
+    queue::alone(
+        move |n| sender.send(n).expect("the receiver is there"),
+        move || receiver.recv().expect("the sender is there"),
+    )
 }
 
 fn work<T: Parcel>((post, job): (Post, Job<Sender<T>, Receiver<T>>)) {
