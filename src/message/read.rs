@@ -1,5 +1,7 @@
 //! Bytes into values, believing none of them.
 
+use std::slice;
+
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
     Visitor, value::U32Deserializer,
@@ -12,7 +14,7 @@ use super::{
 
 /// What is left of a message.
 pub(super) struct Reader<'de> {
-    bytes: &'de [u8],
+    bytes: slice::Iter<'de, u8>,
     /// So many levels more may values lie in each other.
     depth: u32,
     /// So many elements more may have no byte.
@@ -33,13 +35,13 @@ impl<'de> Reader<'de> {
     #[inline]
     pub(super) fn new(bytes: &'de [u8]) -> Self {
         // One more than the writer, for an enum without fields.
-        Self { bytes, depth: DEEPEST + 1, empty: MOST_WITHOUT_BYTES }
+        Self { bytes: bytes.iter(), depth: DEEPEST + 1, empty: MOST_WITHOUT_BYTES }
     }
 
     /// Everything was read.
     #[inline]
     pub(super) fn is_at_end(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.as_slice().is_empty()
     }
 
     /// How many bytes were not read.
@@ -49,16 +51,16 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        let (array, rest) = self.bytes.split_first_chunk().ok_or_else(breaks_off)?;
-        self.bytes = rest;
+        let (array, rest) = self.bytes.as_slice().split_first_chunk().ok_or_else(breaks_off)?;
+        self.bytes = rest.iter();
         Ok(*array)
     }
 
     #[inline]
     fn slice(&mut self) -> Read<&'de [u8]> {
         let length = usize::try_from(self.length()?).unwrap_or(usize::MAX);
-        let (slice, rest) = self.bytes.split_at_checked(length).ok_or_else(breaks_off)?;
-        self.bytes = rest;
+        let (slice, rest) = self.bytes.as_slice().split_at_checked(length).ok_or_else(breaks_off)?;
+        self.bytes = rest.iter();
         Ok(slice)
     }
 

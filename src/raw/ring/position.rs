@@ -37,7 +37,7 @@ impl Position {
     /// `words` further on in the same ring.
     #[inline]
     pub(crate) fn plus(self, words: u64) -> Self {
-        Self::new(self.ring(), self.word().wrapping_add(words))
+        Self(self.0.wrapping_add(words))
     }
 
     /// Where a ring begins that is entered from here: the next place at which its first word is due.

@@ -3,8 +3,8 @@
 //! ```text
 //! header[head] == 0: wait                                       looks without the lock
 //! lock; look again, else unlock and retry; check the length
-//! header[head] = the same value                                 takes the line: the producer finds
-//!                                                               one later that it may write
+//! asks for the line, to be written                              the producer finds one later that
+//!                                                               it may write at once
 //! copy out; taken; elsewhere_head; head += need (Release); give back what was elsewhere; unlock;
 //! wake a producer
 //! ```
@@ -155,7 +155,7 @@ impl RawRing {
                 if enters_line(at + need, need) && word(at + need).load(Relaxed) != 0 {
                     prefetch::for_reading(word(at + need + prefetch::AHEAD));
                 }
-                ring[at as usize].store(bits, Relaxed);
+                prefetch::for_writing(word(at));
                 copy_out(ring, at, bytes.room(len as usize));
                 if !keep(&Received { position: head, elsewhere: None }, bytes) {
                     return Ok(false);
@@ -198,7 +198,7 @@ impl RawRing {
                     head = after;
                 }
                 Header::Message { index, len, kind } => {
-                    word.store(bits, Relaxed);
+                    prefetch::for_writing(word);
                     let elsewhere = (kind == Kind::Elsewhere).then(|| elsewhere(words, at));
                     if elsewhere.is_none() {
                         copy_out(words, at, bytes.room(len as usize));

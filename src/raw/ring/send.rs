@@ -212,9 +212,6 @@ impl RawRing {
         let len = bytes.len() as u64;
         let need = words_for(len);
         let mut tail = Position(self.producers.tail.load(Relaxed));
-        if tail.ring() >= area.rings() {
-            return Err(SendFault::Corrupt);
-        }
         let index = self.sent().load(Relaxed);
         self.check_limit(index)?;
         let header = Header::Message { index, len, kind };
@@ -258,16 +255,14 @@ impl RawRing {
     /// Whether `need` words and the 0 behind them fit at `tail` into its ring of so many words.
     #[inline]
     fn has_room(&self, units: u64, tail: Position, need: u64) -> bool {
-        let fits = |head: u64| {
-            let begin = Position(head).word().max(Position(self.rest.start.load(Relaxed)).word());
-            tail.word().saturating_sub(begin) + need < units
-        };
-        if fits(self.rest.head_seen.load(Relaxed)) {
+        let fits = |end: u64| tail.word() + need < end;
+        if fits(self.rest.end_seen.load(Relaxed)) {
             return true;
         }
-        let head = self.consumers.head.load(Acquire);
-        self.rest.head_seen.store(head, Relaxed);
-        fits(head)
+        let head = Position(self.consumers.head.load(Acquire)).word();
+        let end = head.max(Position(self.rest.start.load(Relaxed)).word()) + units;
+        self.rest.end_seen.store(end, Relaxed);
+        fits(end)
     }
 
     /// Where the message goes if it does not simply go to `tail` in the first ring: the same place, a
@@ -281,6 +276,9 @@ impl RawRing {
         len: u64,
         need: u64,
     ) -> Result<Position, SendFault> {
+        if tail.ring() >= area.rings() {
+            return Err(SendFault::Corrupt);
+        }
         let fits = |ring: usize| need < ring_units(ring);
         if len > LONGEST || !fits(area.rings() - 1) {
             return Err(SendFault::TooLarge);
@@ -311,6 +309,8 @@ impl RawRing {
     /// Commits that the next message is in another ring, which is empty.
     fn enter(&self, area: &impl Area, tail: Position, ring: usize) -> Position {
         let next = tail.entering(ring);
+        // Seen in the ring that is left.
+        self.rest.end_seen.store(0, Relaxed);
         area.words(ring)[0].store(0, Relaxed);
         if let Some(header) = self.header_word(area, tail) {
             header.store(Header::Continue { ring }.bits(), Release);

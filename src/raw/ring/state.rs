@@ -5,7 +5,7 @@
 //! | `tail` | producers, under their lock, after the commit | `repair` sees a header that is not 0 at `tail`, and goes past it |
 //! | `start` | producers, before `tail` enters another ring | written again by `repair` |
 //! | `sent` | producers, after the commit | set from the committed header by `repair` |
-//! | `head_seen`, `taken_seen` | producers | a hint that is too old, never too new |
+//! | `end_seen`, `taken_seen` | producers | a hint that is too old, never too new |
 //! | `head` | consumers, under their lock, last | before: nothing taken; after: taken |
 //! | `taken` | consumers, before `head` | set from the header at `head` by `repair` |
 //! | `closed` | anybody, once | – |
@@ -54,8 +54,8 @@ pub(super) struct Rest {
     /// Where the next message that is too large for the rings goes, and up to where such were taken.
     pub(super) elsewhere_tail: AtomicU64,
     pub(super) elsewhere_head: AtomicU64,
-    /// `head`, as producers saw it last.
-    pub(super) head_seen: AtomicU64,
+    /// The word up to which there was room in the ring that `tail` is in, as producers saw it last.
+    pub(super) end_seen: AtomicU64,
     _reserved: [u64; 3],
 }
 
@@ -82,7 +82,7 @@ impl RawRing {
                 closed: AtomicU32::new(0),
                 elsewhere_tail: position(),
                 elsewhere_head: position(),
-                head_seen: position(),
+                end_seen: position(),
                 _reserved: [0; 3],
             },
             consumers: Consumers { lock: BiasedMutex::new(), head: position(), room: Bell::new() },

@@ -15,7 +15,7 @@ use crate::{
     crew::{Crew, Post},
     measure::{Contestant, Made, ROUND},
     peers::{iceoryx2, python, raw_sync, socket},
-    row::Row,
+    row::{NO_TARGET, Row},
 };
 
 const GROUP: &str = "pipe";
@@ -28,6 +28,7 @@ type Maker = fn() -> Made;
 
 pub(crate) const ROWS: &[Row] = &[
     row("cache-line", "one-cache-line", 2.00, ours, cache_line),
+    row("two-lines", "two-cache-lines", NO_TARGET, ours, two_lines),
     row("iceoryx2", "iceoryx2-busy", 0.30, ours, iceoryx2::round_trip),
     row("raw_sync", "raw_sync-events", 0.30, ours, raw_sync::round_trip),
     row("python", "python-pipe", 0.05, ours, python_pipe),
@@ -98,27 +99,48 @@ fn spaced_by(gap: Duration) -> Made {
     Ok(without_gaps(gap, crew.contestant(1)?))
 }
 
-/// A number that one increments when it is even and the other when it is odd.
-fn cache_line() -> Made {
-    let line = Shared::new(AtomicU64::new(0)).map_err(|error| error.to_string())?;
-    let jobs = pair(line.clone(), line);
-    let crew = Crew::processes(jobs, |(post, job): (Post, Job<Shared<AtomicU64>, Shared<AtomicU64>>)| {
-        let (line, mine) = match &job {
-            Job::Ask(line) => (line, 0),
-            Job::Answer(line) => (line, 1),
+/// Counts up in turn, each in the word that is its own: at least what an answer costs.
+fn count_up(there: Shared<AtomicU64>, back: Shared<AtomicU64>) -> Made {
+    type Words = [Shared<AtomicU64>; 2];
+    let jobs = pair([there.clone(), back.clone()], [back, there]);
+    let crew = Crew::processes(jobs, |(post, job): (Post, Job<Words, Words>)| {
+        let wait = |word: &AtomicU64, n: u64| {
+            while word.load(Acquire) != n {
+                hint::spin_loop();
+            }
         };
+        let mut n = 0;
         post.attend(|turn| {
             for _ in 0..turn.count() {
-                let mut n = line.load(Acquire);
-                while n % 2 != mine {
-                    hint::spin_loop();
-                    n = line.load(Acquire);
+                n += 2;
+                match &job {
+                    Job::Ask([there, back]) => {
+                        there.store(n - 1, Release);
+                        wait(back, n);
+                    }
+                    Job::Answer([back, there]) => {
+                        wait(there, n - 1);
+                        back.store(n, Release);
+                    }
                 }
-                line.store(n + 1, Release);
             }
         });
     })?;
     crew.contestant(1)
+}
+
+fn word() -> Result<Shared<AtomicU64>, String> {
+    Shared::new(AtomicU64::new(0)).map_err(|error| error.to_string())
+}
+
+fn cache_line() -> Made {
+    let word = word()?;
+    count_up(word.clone(), word)
+}
+
+/// As pipes have them: what one side writes the other only reads.
+fn two_lines() -> Made {
+    count_up(word()?, word()?)
 }
 
 /// Python times itself.
