@@ -36,7 +36,8 @@
 //! # Processes
 //!
 //! [`init`] at the top of `main`, then [`spawn`] runs a function of the program in a new
-//! [`Process`]. In tests and doctests, [`init_in_tests!`] takes the place of `init`.
+//! [`Process`]. In tests and doctests, [`init_in_tests!`] takes the place of `init`. [`cpu_count`] tells
+//! how many of them make sense.
 //!
 //! # What a death leaves
 //!
@@ -69,6 +70,7 @@ mod shareable;
 pub mod derived;
 mod message;
 mod sys;
+mod cpus;
 mod raw;
 mod segment;
 pub mod sync;
@@ -92,6 +94,7 @@ pub use crate::{
     array::{Array, Claim, Share},
     atomic::{Atomic, AtomicArray, Bits, Number, Word},
     channel::{Receiver, Sender, channel},
+    cpus::{CpuCount, cpu_count},
     error::{Error, ErrorKind, Result},
     failure::Failure,
     listener::Listener,

@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "derived",
     "message", // words
     "sys",     // the operating system
+    "cpus",    // how many processors this program may use
     "raw",     // machines in memory
     "segment", // named, typed memory
     "sync",    // locks in place

@@ -15,7 +15,9 @@
 //! | `shm`, `memfd` | named files that are born complete, and anonymous ones |
 //! | `descriptor` | another descriptor of the same file, one of another process, more of them |
 //! | `filelock` | byte locks that end with the open file description |
+//! | `cgroup` | where the control groups of this process are in the file system |
 //! | `memory` | how much of it the machine has and the control group may take |
+//! | `cpus` | which there are, which this thread may run on, how much of them its control group may use |
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
 //! | `parent` | what happens when the parent ends |
