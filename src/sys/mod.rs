@@ -18,6 +18,7 @@
 //! | `memory` | how much of it the machine has and the control group may take |
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
+//! | `family` | who is whose child, and who stands still |
 //! | `parent` | what happens when the parent ends |
 //! | `image`, `spawn` | the running program: its code, its build; and started once more |
 
