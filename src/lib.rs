@@ -101,7 +101,9 @@ pub use crate::{
     message::Message,
     pipe::{Connection, pipe},
     plain::Plain,
-    process::{Exit, Process, ProcessError, init, spawn},
+    process::{
+        ChildInfo, Exit, Parent, Process, ProcessBuilder, ProcessError, active_children, init, parent, spawn,
+    },
     queue::{
         Lease, Messages, Queue, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
         TrySendError,

@@ -7,11 +7,9 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::{CString, OsStr},
+    ffi::{OsStr, OsString},
     io,
-    os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     process,
     sync::atomic::{
         AtomicBool,
@@ -30,19 +28,19 @@ use crate::{
         function::Function,
         outcome::{Kind, Outcome},
         panics::{self, Report},
-        watcher,
+        parent, title, watcher,
     },
     segment,
-    sys::{fork, futex, identity, parent, spawn},
+    sys::{fork, futex, identity, parent as end, spawn},
 };
 
 /// How long a worker that has ended waits until somebody takes what its result refers to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs the call that was started with this nonce, and ends the process.
-pub(super) fn run(nonce: &OsStr) -> ! {
+/// Runs the call that was started with this nonce, as a process of this name, and ends the process.
+pub(super) fn run(nonce: &OsStr, name: Option<OsString>) -> ! {
     // First of all: from here on no death of the parent is missed.
-    let _ = parent::death_kills();
+    let _ = end::death_kills();
     let call: &'static Call = match take_over(nonce) {
         Ok(call) => Box::leak(Box::new(call)),
         Err(error) => {
@@ -54,15 +52,21 @@ pub(super) fn run(nonce: &OsStr) -> ! {
         }
     };
     let parent = call.facts().parent().map_or(0, |parent| parent.pid);
+    let met = parent::meet(parent);
+    // Only after the look: until then the number could have become another's.
     if identity::parent_pid() != parent {
-        parent::exit_now(0);
+        end::exit_now(0);
     }
+    let teller = Teller { call, process: fork::mark() };
+    let met = met.unwrap_or_else(|error| {
+        teller.tell(&Outcome::sentence(Kind::Refused, format_args!("it cannot watch its parent: {error}")));
+        process::exit(exit::NO_CALL);
+    });
     // What cannot be watched is killed by the kernel, as was asked for above.
-    let _ = watcher::start(parent, give_up_shared_objects);
-    let _ = show_as_program();
+    let _ = watcher::start(met, give_up_shared_objects);
+    let _ = title::show(name);
     call.state().fetch_or(STARTED, Release);
 
-    let teller = Teller { call, process: fork::mark() };
     panics::listen(move |report| {
         if cfg!(panic = "abort") {
             // Nothing runs after this hook.
@@ -143,9 +147,6 @@ fn give_up_shared_objects() {
     }
 }
 
-/// Lists of processes show the program's name.
-fn show_as_program() -> io::Result<()> {
-    let program = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&program).file_name().unwrap_or_default();
-    spawn::show_as(&CString::new(name.as_bytes())?)
-}
+// The unit tests of this crate start workers too.
+#[cfg(test)]
+commons::init_in_tests!();

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use crate::{
         outcome::Kind,
         panics::Report,
         started::{End, Started},
+        tree,
     },
     sys::pidfd,
 };
@@ -288,9 +289,70 @@ impl<R> Process<R> {
         self.signal(pidfd::kill)
     }
 
+    /// Ends the process and all that descends from it at once, by SIGKILL: its children, theirs, and
+    /// so on, whoever started them and how. One that has ended is fine.
+    ///
+    /// All are stopped first, so that none starts another meanwhile. It takes some milliseconds, and
+    /// at most about two seconds; like [`kill`](Self::kill) it does not wait until they are gone.
+    ///
+    /// Whose own parent has ended before descends from nobody here any more, and is not found: so a
+    /// daemon lives on, and so do the descendants of a process that has ended already, except
+    /// [workers](crate::spawn), which end with their parents.
+    ///
+    /// # Errors
+    /// When the system refuses a signal, as it does if one of them has another user, when they
+    /// cannot be found, or when they become more faster than they can be stopped. Everybody who was
+    /// found is killed also then.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let process = commons::spawn((), |()| {
+    ///     let mut sleep = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    ///     sleep.wait().unwrap();
+    /// })?;
+    /// process.kill_tree()?;                        // `kill` would leave the sleep
+    /// assert_eq!(process.wait()?, commons::Exit::Signal(9));
+    /// # Ok(()) }
+    /// ```
+    pub fn kill_tree(&self) -> Result<()> {
+        let refused = |error| {
+            Error::os(format_args!("cannot kill all that descends from process {}", self.id()), error)
+        };
+        self.started.signal(|root| tree::kill(root, self.id())).map_err(refused)
+    }
+
     fn signal(&self, send: fn(BorrowedFd<'_>) -> io::Result<()>) -> Result<()> {
         let refused = |error| Error::os(format_args!("cannot signal process {}", self.id()), error);
         self.started.signal(send).map_err(refused)
+    }
+}
+
+/// The process's pidfd: readable when it has ended, and as good for `pidfd_send_signal` and the like.
+///
+/// Where something else in the program collects children (SIGCHLD is ignored, somebody waits for
+/// all), a process can be gone before a pidfd can be had. Then this is another descriptor that is
+/// readable for ever, and signals to it are refused as to no pidfd.
+///
+/// # Examples
+/// ```
+/// commons::init_in_tests!();
+/// use std::os::fd::AsFd;
+///
+/// use rustix::event::{PollFd, PollFlags, poll};
+///
+/// # fn main() -> commons::Result<()> {
+/// let process = commons::spawn((), |()| ())?;
+/// let mut sources = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+/// assert_eq!(poll(&mut sources, None).unwrap(), 1);
+/// process.wait()?;
+/// # Ok(()) }
+/// ```
+impl<R> AsFd for Process<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.started.as_fd()
     }
 }
 

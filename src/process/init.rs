@@ -5,11 +5,13 @@ use std::{
     ffi::{CString, OsString},
     io,
     os::unix::ffi::OsStringExt,
+    process,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use crate::{
-    process::{child, facts::Nonce},
+    error::{Error, ErrorKind, Result},
+    process::{child, exit, facts::Nonce},
     sys::{identity, signals},
 };
 
@@ -42,9 +44,9 @@ static INITIALISED: AtomicBool = AtomicBool::new(false);
 /// ```
 pub fn init() {
     if !INITIALISED.swap(true, Relaxed)
-        && let Some(nonce) = worker_nonce()
+        && let Some((nonce, name)) = worker_call()
     {
-        child::run(&nonce);
+        child::run(&nonce, name);
     }
 }
 
@@ -77,33 +79,47 @@ macro_rules! init_in_tests {
 
 /// What [`init_in_tests!`](crate::init_in_tests) has run before `main`.
 pub extern "C" fn before_main() {
-    if worker_nonce().is_some() {
+    if worker_call().is_some() {
         // What Rust does between here and `main`.
         signals::ignore_broken_pipes();
     }
     init();
 }
 
-/// Whether this process was started as a worker, whatever has become of it.
-pub(super) fn is_worker() -> bool {
-    worker_nonce().is_some()
+/// An error if `init` has not run; the end of a worker in which it has not.
+pub(super) fn check() -> Result<()> {
+    if INITIALISED.load(Relaxed) {
+        return Ok(());
+    }
+    if worker_call().is_some() {
+        // One more process here would start one more, and so on.
+        eprintln!(
+            "commons: this worker process reached commons::spawn before commons::init(), which must be \
+             the first line of main; it ends here"
+        );
+        process::exit(exit::NOT_INITIALISED);
+    }
+    Err(Error::new(
+        ErrorKind::NotInitialised,
+        "no process was started, because commons::init() has not run: make it the first line of main; in \
+         tests write `commons::init_in_tests!();` at the top",
+    ))
 }
 
-pub(super) fn is_initialised() -> bool {
-    INITIALISED.load(Relaxed)
-}
-
-/// The argument list that `worker_nonce` recognises.
-pub(super) fn worker_arguments(nonce: Nonce) -> io::Result<Vec<CString>> {
+/// The argument list that `worker_call` recognises.
+pub(super) fn worker_arguments(nonce: Nonce, name: Option<CString>) -> io::Result<Vec<CString>> {
     let program = env::args_os().next().unwrap_or_else(|| "commons".into());
-    Ok(vec![CString::new(program.into_vec())?, CString::new(MARKER)?, CString::new(nonce.to_hex())?])
+    let program = CString::new(program.into_vec())?;
+    let call = [program, CString::new(MARKER)?, CString::new(nonce.to_hex())?];
+    Ok(call.into_iter().chain(name).collect())
 }
 
-fn worker_nonce() -> Option<OsString> {
+/// The nonce of the call that this process was started for, and the name that it was given.
+fn worker_call() -> Option<(OsString, Option<OsString>)> {
     // Whoever starts a program with more rights than its own must not choose what it runs.
     if identity::has_gained_rights() {
         return None;
     }
     let mut arguments = env::args_os().skip(1);
-    (arguments.next()? == MARKER).then(|| arguments.next().unwrap_or_default())
+    (arguments.next()? == MARKER).then(|| (arguments.next().unwrap_or_default(), arguments.next()))
 }

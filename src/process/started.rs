@@ -22,6 +22,7 @@ use crate::{
     },
     segment,
     sys::{
+        events::Bell,
         fork, futex,
         pidfd::{self, Status},
     },
@@ -32,39 +33,51 @@ const SLICE: Duration = Duration::from_millis(100);
 
 pub(super) struct Started {
     pub(super) id: u32,
+    pub(super) name: String,
     pub(super) call: Call,
-    /// None if it was collected elsewhere before it could be opened.
-    pidfd: Option<OwnedFd>,
+    descriptor: Descriptor,
     /// Set once by the reaper, before it sets ENDED.
     end: OnceLock<End>,
     /// The process that it is a child of.
     parent: u64,
 }
 
+enum Descriptor {
+    Process(OwnedFd),
+    /// Of one that was collected elsewhere before it could be opened: readable, as the descriptor of
+    /// any process that has ended.
+    Lost(Bell),
+}
+
 /// How it ended, or why that cannot be known.
 pub(super) type End = Result<Exit, String>;
 
 impl Started {
-    pub(super) fn new(id: u32, pidfd: OwnedFd, call: Call) -> Self {
-        Self { id, call, pidfd: Some(pidfd), end: OnceLock::new(), parent: fork::mark() }
+    pub(super) fn new(id: u32, name: String, pidfd: OwnedFd, call: Call) -> Self {
+        let descriptor = Descriptor::Process(pidfd);
+        Self { id, name, call, descriptor, end: OnceLock::new(), parent: fork::mark() }
     }
 
     /// One that is gone already, and nobody knows how it ended.
-    pub(super) fn lost(id: u32, call: Call) -> Self {
+    pub(super) fn lost(id: u32, name: String, call: Call) -> io::Result<Self> {
+        let descriptor = Descriptor::Lost(Bell::ringing()?);
         let end = Err("it was collected elsewhere at once".to_owned() + WHY_ELSEWHERE);
         call.state().fetch_or(ENDED, Release);
-        Self { id, call, pidfd: None, end: end.into(), parent: fork::mark() }
+        Ok(Self { id, name, call, descriptor, end: end.into(), parent: fork::mark() })
     }
 
-    /// The descriptor of the process.
+    /// The descriptor of the process, if it could be had.
     pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
+        match &self.descriptor {
+            Descriptor::Process(pidfd) => Some(pidfd.as_fd()),
+            Descriptor::Lost(_) => None,
+        }
     }
 
     /// Collects it if it has ended, and tells who waits. False: it has not ended.
     pub(super) fn reap(&self) -> bool {
-        let Some(pidfd) = &self.pidfd else { return true };
-        let end = match pidfd::reap(pidfd.as_fd()) {
+        let Some(pidfd) = self.pidfd() else { return true };
+        let end = match pidfd::reap(pidfd) {
             Ok(None) => return false,
             Ok(Some(status)) => Ok(self.exit_of(status)),
             Err(error) => Err(format!("its status was collected elsewhere ({error}){WHY_ELSEWHERE}")),
@@ -137,10 +150,19 @@ impl Started {
 
     /// Sends a signal by `send`; that it has ended already is fine.
     pub(super) fn signal(&self, send: impl Fn(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        let Some(pidfd) = &self.pidfd else { return Ok(()) };
-        match send(pidfd.as_fd()) {
+        let Some(pidfd) = self.pidfd() else { return Ok(()) };
+        match send(pidfd) {
             Err(error) if pidfd::is_gone(&error) => Ok(()),
             other => other,
+        }
+    }
+}
+
+impl AsFd for Started {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.descriptor {
+            Descriptor::Process(pidfd) => pidfd.as_fd(),
+            Descriptor::Lost(bell) => bell.as_fd(),
         }
     }
 }

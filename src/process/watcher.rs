@@ -1,26 +1,22 @@
 //! The end of the parent, seen by a worker: no orphan stays.
 
-use std::{io, os::fd::AsFd, thread, time::Duration};
+use std::{io, thread};
 
-use crate::sys::{identity, parent as end, pidfd, signals};
+use crate::{
+    deadline::Deadline,
+    process::parent::Parent,
+    sys::{parent as end, signals},
+};
 
 /// Watches `parent`; when it ends, runs `give_up` and ends this process.
 ///
 /// Until the watcher stands, the kernel kills this process together with its parent; from then on
 /// it only wakes a stopped one, so that the watcher can act. If no watcher can be had, the kernel's
 /// way stays.
-pub(super) fn start(parent: u32, give_up: fn()) -> io::Result<()> {
-    let process = pidfd::open(parent)?;
-    // Between the look at the parent and the call above the number may have become another's.
-    if identity::parent_pid() != parent {
-        end::exit_now(0);
-    }
+pub(super) fn start(parent: &'static Parent, give_up: fn()) -> io::Result<()> {
     thread::Builder::new().name("commons-watcher".into()).spawn(move || {
         signals::block_in_this_thread();
-        while pidfd::wait_for_end(process.as_fd()).is_err() && identity::parent_pid() == parent {
-            // Out of memory, at worst; look again soon.
-            thread::sleep(Duration::from_millis(100));
-        }
+        while !parent.wait_until(Deadline::NEVER) {}
         give_up();
         end::exit_now(0);
     })?;

@@ -39,6 +39,7 @@ mod options;
 
 pub(crate) use self::{
     catalog::sweep,
+    file::with_descriptors,
     fingerprint::Element,
     kind::Kind,
     layout::{Expected, Layout, Settings},

@@ -20,6 +20,7 @@
 //! | `cpus` | which there are, which this thread may run on, how much of them its control group may use |
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
+//! | `family` | who is whose child, and who stands still |
 //! | `parent` | what happens when the parent ends |
 //! | `image`, `spawn` | the running program: its code, its build; and started once more |
 

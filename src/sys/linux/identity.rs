@@ -80,7 +80,7 @@ pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
 }
 
 /// A file of `/proc` as text. Names of programs and files in it may be cut in the middle of a letter.
-fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 

@@ -57,6 +57,11 @@ impl<T: Send + Sync> PerProcess<T> {
         Ok(&made.value)
     }
 
+    /// The value, if this process has made it.
+    pub(crate) fn if_made(&self) -> Option<&'static T> {
+        self.get(fork::mark())
+    }
+
     fn get(&self, mark: u64) -> Option<&'static T> {
         let made = self.made.load(Acquire);
         // SAFETY: null, or a leaked box by the invariant; its contents were written before the
@@ -83,9 +88,11 @@ mod tests {
     fn is_made_once_and_a_failure_is_tried_again() {
         static CELL: PerProcess<u32> = PerProcess::new();
         assert_eq!(CELL.get_or_try_init(|| Err("not yet")), Err("not yet"));
+        assert_eq!(CELL.if_made(), None);
         let first: Result<_, ()> = CELL.get_or_try_init(|| Ok(7));
         assert_eq!(first, Ok(&7));
         assert_eq!(CELL.get_or_try_init(|| Err("never run")), Ok(&7));
+        assert_eq!(CELL.if_made(), Some(&7));
     }
 
     #[test]

@@ -5,16 +5,18 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{
         Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal, waitid,
     },
 };
+
+use crate::deadline::Deadline;
 
 /// How a process ended, as the kernel tells its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,16 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// A descriptor of child `pid`; `ESRCH` if it was collected, also if its number is another's now.
+pub(crate) fn open_child(pid: u32) -> io::Result<OwnedFd> {
+    let process = open(pid)?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(process.as_fd()), look)) {
+        Err(Errno::CHILD) => Err(Errno::SRCH.into()),
+        _ => Ok(process),
+    }
+}
+
 /// Sends SIGTERM.
 pub(crate) fn terminate(process: BorrowedFd<'_>) -> io::Result<()> {
     Ok(pidfd_send_signal(process, Signal::TERM)?)
@@ -39,6 +51,11 @@ pub(crate) fn terminate(process: BorrowedFd<'_>) -> io::Result<()> {
 /// Sends SIGKILL.
 pub(crate) fn kill(process: BorrowedFd<'_>) -> io::Result<()> {
     Ok(pidfd_send_signal(process, Signal::KILL)?)
+}
+
+/// Sends SIGSTOP.
+pub(crate) fn stop(process: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(pidfd_send_signal(process, Signal::STOP)?)
 }
 
 /// Collects the child behind `child` if it has ended; `ECHILD` if somebody else did.
@@ -64,9 +81,20 @@ pub(crate) fn kill_without(pid: u32) {
     let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
 }
 
-/// Sleeps until the process behind `process` has ended. It may still be a zombie.
-pub(crate) fn wait_for_end(process: BorrowedFd<'_>) -> io::Result<()> {
+/// Sleeps until the process behind `process` has ended; false: the deadline passed first. It may
+/// still be a zombie.
+pub(crate) fn wait_for_end(process: BorrowedFd<'_>, deadline: Deadline) -> io::Result<bool> {
     let mut wanted = [PollFd::new(&process, PollFlags::IN)];
-    rustix::io::retry_on_intr(|| poll(&mut wanted, None))?;
-    Ok(())
+    let ready = rustix::io::retry_on_intr(|| {
+        let left = deadline.remaining();
+        let left =
+            left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+        poll(&mut wanted, left.as_ref())
+    })?;
+    Ok(ready > 0)
+}
+
+/// Whether the process behind `process` has ended. As long as it has not, its number is its own.
+pub(crate) fn has_ended(process: BorrowedFd<'_>) -> io::Result<bool> {
+    wait_for_end(process, Deadline::NOW)
 }
