@@ -3,6 +3,8 @@
 mod common;
 #[path = "progress/screen.rs"]
 mod screen;
+#[path = "progress/terminal.rs"]
+mod terminal;
 
 use std::{
     process::Stdio,
@@ -15,11 +17,10 @@ use std::{
 use common::{
     command, eventually, examples,
     forks::{BOTH, end_of, fork, in_child},
-    hear, play, say, unique,
+    play, unique,
     workers::{bounded, has, join, join_all, kill, panic_of},
 };
 use commons::{ErrorKind, Progress, ProgressLine, Shared, Value};
-use screen::Screen;
 
 commons::init_in_tests!();
 
@@ -27,8 +28,8 @@ commons::init_in_tests!();
 fn role() {
     play(&[
         ("one drawing", one_drawing),
-        ("two bars", two_bars),
-        ("panic", panic_with_a_drawing),
+        ("two bars", terminal::two_bars),
+        ("panic", terminal::panic_with_drawings),
         ("look panics", look_that_panics),
         ("forks", forks),
         ("threads", threads),
@@ -231,76 +232,4 @@ fn a_look_that_panics_ends_its_drawing_alone() {
     assert_eq!(lines.iter().filter(|line| line.starts_with("broken: ")).count(), 1, "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("no such thing")), "{lines:?}");
     has(lines.last().unwrap(), &["whole: 10 of 10, 100%, "]);
-}
-
-/// Waits until the test has seen enough.
-fn seen(what: &str) {
-    say(what);
-    hear();
-}
-
-fn two_bars() {
-    let (pages, words) = (Progress::new(100).unwrap(), Progress::new(0).unwrap());
-    let one = pages.draw_as("pages");
-    let other = words.draw_as("words");
-    seen("drawn");
-    pages.set(50);
-    words.inc(5);
-    seen("advanced");
-    words.set_total(20);
-    seen("known");
-    drop(one);
-    seen("one ended");
-    drop(other);
-    eprintln!("next");
-}
-
-#[test]
-fn on_a_terminal_there_are_bars_that_leave_it_clean() {
-    let (mut screen, mut peer) = Screen::of("two bars");
-    peer.line();
-    let lines = screen.until("both bars", |lines| lines.len() == 2);
-    has(&lines[0], &["pages: ", "░", " 0 of 100, 0%, 0 s"]);
-    assert_eq!(lines[1], "words: 0, 0 s");
-
-    peer.tell("");
-    let is_half = |lines: &[String]| lines[0].contains("50 of 100, 50%") && lines[1].contains("words: 5, ");
-    let lines = screen.until("half of it", is_half);
-    has(&lines[0], &["█", "░", "/s, ", " left"]);
-    assert_eq!(lines.len(), 2);
-
-    peer.tell("");
-    screen.until("a bar", |lines| lines[1].contains("5 of 20, 25%") && lines[1].contains('█'));
-
-    peer.tell("");
-    let has_ended = |lines: &[String]| lines.len() == 2 && lines[0].contains("/s, after ");
-    let lines = screen.until("the end of one", has_ended);
-    has(&lines[0], &["pages: 50 of 100, 50%, "]);
-    has(&lines[1], &["words: ", "█", "5 of 20, 25%"]);
-
-    for _ in 0..4 {
-        peer.tell("");
-    }
-    assert!(peer.ends_well());
-    let (lines, cursor) = screen.last();
-    has(&lines[1], &["words: 5 of 20, 25%, ", "/s, after "]);
-    assert_eq!((lines[2].as_str(), lines.len(), cursor), ("next", 3, (3, 0)), "{lines:#?}");
-}
-
-fn panic_with_a_drawing() {
-    let pages = Progress::new(100).unwrap();
-    let _one = pages.draw_as("pages");
-    let _other = pages.draw_as("again");
-    pages.inc(50);
-    panic!("on purpose");
-}
-
-#[test]
-fn a_panic_leaves_the_terminal_clean() {
-    let (screen, peer) = Screen::of("panic");
-    assert!(!peer.ends_well());
-    let (lines, (_, column)) = screen.last();
-    println!("{lines:#?}");
-    let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
-    assert_eq!((count("after 0 s"), count("on purpose"), column), (2, 1, 0), "{lines:#?}");
 }

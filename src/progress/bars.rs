@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use super::{
     line::ProgressLine,
+    panics,
     words::{counts, printable, rate, time, time_left},
 };
 
@@ -25,7 +26,11 @@ impl Screen {
     /// None if there is no terminal, or one that cannot move its cursor.
     pub(super) fn new() -> Option<Self> {
         let bars = MultiProgress::new();
-        (!bars.is_hidden()).then_some(Self(bars))
+        if bars.is_hidden() {
+            return None;
+        }
+        panics::take_down(&bars);
+        Some(Self(bars))
     }
 
     /// A new bar below those that are there.
@@ -55,6 +60,9 @@ pub(super) struct Bar {
 impl Bar {
     /// Draws it if something has changed. When to look again.
     pub(super) fn show(&mut self, line: ProgressLine, now: Instant) -> Instant {
+        if panics::are_told() {
+            return now + PERIOD;
+        }
         let second = self.bar.elapsed().as_secs();
         let shown = self.shown.replace((line.clone(), second));
         if shown.as_ref().is_none_or(|(before, _)| *before != line) {

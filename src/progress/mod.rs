@@ -5,6 +5,7 @@
 //! | `line` | what there is to say at one moment |
 //! | `words` | how it is said |
 //! | `lines` | where stderr is no terminal: when a line is due |
+//! | `panics` | their messages have the terminal to themselves |
 //! | `bars`, `no_bars` | on a terminal: indicatif's bars, or none without the feature |
 //! | `picture` | one drawing, as lines or as a bar |
 //! | `artist` | the one thread of a process that draws |
@@ -15,6 +16,8 @@
 mod line;
 mod words;
 mod lines;
+#[cfg(feature = "progress")]
+mod panics;
 #[cfg_attr(not(feature = "progress"), path = "no_bars.rs")]
 mod bars;
 mod picture;

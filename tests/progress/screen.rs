@@ -15,14 +15,14 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::common::{PATIENCE, Peer, command};
 
-pub struct Screen {
+pub(crate) struct Screen {
     output: Receiver<Vec<u8>>,
     terminal: vt100::Parser,
 }
 
 impl Screen {
     /// A role whose stderr is a terminal of 24 lines of 80.
-    pub fn of(role: &str) -> (Self, Peer) {
+    pub(crate) fn of(role: &str) -> (Self, Peer) {
         let (screen, stderr) = Self::new();
         let mut command = command(role);
         (screen, Peer::start(on_a_terminal(&mut command, stderr)))
@@ -49,7 +49,7 @@ impl Screen {
     }
 
     /// The lines down to the last that is not empty, without the spaces at their ends.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let rows = self.terminal.screen().rows(0, 80);
         let mut lines: Vec<_> = rows.map(|line| line.trim_end().to_owned()).collect();
         lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1));
@@ -57,8 +57,9 @@ impl Screen {
     }
 
     /// Looks until it shows this.
+    #[cfg(feature = "progress")]
     #[track_caller]
-    pub fn until(&mut self, what: &str, shows: impl Fn(&[String]) -> bool) -> Vec<String> {
+    pub(crate) fn until(&mut self, what: &str, shows: impl Fn(&[String]) -> bool) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
         loop {
             let lines = self.lines();
@@ -72,7 +73,7 @@ impl Screen {
     }
 
     /// What is left when all who had the terminal are gone, and where the cursor is.
-    pub fn last(mut self) -> (Vec<String>, (u16, u16)) {
+    pub(crate) fn last(mut self) -> (Vec<String>, (u16, u16)) {
         let end = Instant::now() + PATIENCE;
         while let Ok(bytes) = self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.terminal.process(&bytes);
