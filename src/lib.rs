@@ -24,6 +24,7 @@
 //! | [`Atomic<T>`], [`AtomicArray<T>`] | lock-free numbers, flags and floats |
 //! | [`Array<T>`] | many values; ranges can be claimed as slices |
 //! | [`Shared<T>`] | your own [`#[derive(Shareable)]`](derive@Shareable) structure, used in place |
+//! | [`Progress`] | a counter with a total, [drawn](Progress::draw) by whoever wants to see it |
 //!
 //! They are made by `new` (anonymous), `create` (fails if the name exists), `open` (fails if it does
 //! not) and `open_or_create`, or through `options()`. Cloning one, or sending it inside an argument,
@@ -38,6 +39,11 @@
 //! [`init`] at the top of `main`, then [`spawn`] runs a function of the program in a new
 //! [`Process`]. In tests and doctests, [`init_in_tests!`] takes the place of `init`. [`cpu_count`] tells
 //! how many of them make sense.
+//!
+//! # Progress
+//!
+//! [`Progress`] counts in shared memory, and [`draw`] shows a structure of your own: as bars where
+//! stderr is a terminal (feature `progress`, on by default), as a few lines elsewhere.
 //!
 //! # What a death leaves
 //!
@@ -85,6 +91,7 @@ mod pipe;
 mod listener;
 mod process;
 mod select;
+mod progress;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -104,6 +111,7 @@ pub use crate::{
     process::{
         ChildInfo, Exit, Parent, Process, ProcessBuilder, ProcessError, active_children, init, parent, spawn,
     },
+    progress::{Drawing, Progress, ProgressLine, draw, draw_as},
     queue::{
         Lease, Messages, Queue, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
         TrySendError,

@@ -33,6 +33,7 @@ const ORDER: &[&str] = &[
     "listener", // messages
     "process",
     "select", // other processes, and the first of many
+    "progress",
 ];
 
 /// The files that may hold `unsafe`. Each says in its head, under `# Safety`, why it must.

@@ -69,6 +69,32 @@ fn a_pipeline_counts_every_word_of_every_text() {
 }
 
 #[test]
+fn progress_has_its_lines_and_adds_up() {
+    let directory = std::env::temp_dir().join(format!("progress-{}", std::process::id()));
+    fs::create_dir_all(directory.join("below")).unwrap();
+    for file in 0..20 {
+        fs::write(directory.join(format!("below/{file}.txt")), "word ".repeat(file + 1)).unwrap();
+    }
+    fs::write(directory.join("no text"), [0xff; 50]).unwrap();
+    let output = output(example("progress").arg(&directory));
+    fs::remove_dir_all(&directory).unwrap();
+    let longest = format!("longest=20 {}", directory.join("below/19.txt").display());
+    let said: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(said, ["files=21 words=210", &longest], "{}", text(&output.stderr));
+    let shown: Vec<_> = text(&output.stderr).lines().collect();
+    let begin = ["files: 0 of 21, 0%, 0 words", "bytes: 0 of 1100, 0%", "texts: 0"];
+    assert_eq!(shown[..3], begin);
+    let end = [
+        ("files: 21 of 21, 100%, ", " s, 210 words"),
+        ("bytes: 1100 of 1100, 100%, ", " s"),
+        ("texts: 20, ", " s"),
+    ];
+    for (line, (begin, end)) in shown[shown.len() - 3..].iter().zip(end) {
+        assert!(line.starts_with(begin) && line.contains("/s, after ") && line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
 fn two_terminals_chat() {
     let name = format!("chat-{}", std::process::id());
     let start = || {
