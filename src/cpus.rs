@@ -38,7 +38,6 @@ pub fn cpu_count() -> usize {
 
 /// How many workers `n` asks for, by joblib's rule: a positive number is itself, -1 is all CPUs,
 /// -2 all but one, and so on down to one.
-#[cfg_attr(not(test), expect(dead_code, reason = "parallel calls are not there yet"))]
 pub(crate) fn jobs(n: i64) -> Result<usize> {
     jobs_on(n, cpu_count)
 }

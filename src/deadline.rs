@@ -56,6 +56,11 @@ impl Deadline {
     }
 }
 
+/// Nanoseconds of the monotonic clock, which all processes share.
+pub(crate) fn nanoseconds() -> u64 {
+    now().as_nanos() as u64
+}
+
 /// A number that differs between moments that lie apart.
 pub(crate) fn moment() -> u32 {
     (now().as_nanos() >> 10) as u32

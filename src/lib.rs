@@ -92,6 +92,8 @@ mod listener;
 mod process;
 mod select;
 mod progress;
+mod workers;
+mod parallel;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -106,6 +108,7 @@ pub use crate::{
     failure::Failure,
     listener::Listener,
     message::Message,
+    parallel::{Backend, Delayed, Given, Parallel, Prepared, delayed},
     pipe::{Connection, pipe},
     plain::Plain,
     process::{
@@ -121,6 +124,10 @@ pub use crate::{
     shareable::{Field, Shareable},
     shared::Shared,
     value::{Value, ValueGuard},
+    workers::{
+        AsCompleted, Executor, MapIter, MapUnordered, Pool, PoolBuilder, Task, TaskError, TaskErrorKind,
+        as_completed, wait_any,
+    },
 };
 
 #[doc(hidden)]

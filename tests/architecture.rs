@@ -34,6 +34,8 @@ const ORDER: &[&str] = &[
     "process",
     "select", // other processes, and the first of many
     "progress",
+    "workers",
+    "parallel", // many tasks, and how far they are
 ];
 
 /// The files that may hold `unsafe`. Each says in its head, under `# Safety`, why it must.
@@ -73,6 +75,8 @@ const UNSAFE: &[&str] = &[
     "sys/linux/robust.rs",
     "sys/linux/signals.rs",
     "sys/linux/spawn.rs",
+    "workers/program.rs",
+    "workers/worker.rs",
 ];
 
 const LONGEST: usize = 600;

@@ -100,7 +100,6 @@ impl ProcessBuilder {
     }
 
     /// Sets a variable that neither this process's environment nor [`env`](Self::env) has.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for thread counts of workers"))]
     pub(crate) fn env_default(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.set_default(name.as_ref(), value.as_ref());
         self
@@ -124,7 +123,6 @@ impl ProcessBuilder {
     /// It runs on the thread that starts and collects all processes, so it is short and waits for
     /// nobody who may be starting one: who starts a process waits for that thread. A panic in it is
     /// printed, and nothing else comes of it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pools, which replace their dead"))]
     pub(crate) fn spawn_and_tell<A: Message, R: Message>(
         &self,
         args: A,

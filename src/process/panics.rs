@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 /// A panic, in a form that crosses processes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Report {
-    pub(super) message: String,
-    pub(super) location: String,
-    pub(super) backtrace: String,
+pub(crate) struct Report {
+    pub(crate) message: String,
+    pub(crate) location: String,
+    pub(crate) backtrace: String,
 }
 
 /// The last panics of this process, newest last. Those of its other threads too: a panic that is
@@ -24,7 +24,7 @@ static RECENT: Mutex<VecDeque<Report>> = Mutex::new(VecDeque::new());
 const KEPT: usize = 8;
 
 /// From now on notes every panic, after the hook that was there has printed it, and tells `also`.
-pub(super) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
+pub(crate) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         previous(info);
@@ -43,7 +43,7 @@ pub(super) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
 }
 
 /// The report of the panic that was caught with this payload.
-pub(super) fn report(payload: &(dyn Any + Send)) -> Report {
+pub(crate) fn report(payload: &(dyn Any + Send)) -> Report {
     let message = message(payload);
     let recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
     // A hook of the user's may have taken the place of ours: then the message is all there is.

@@ -294,7 +294,7 @@ impl Core {
     }
 
     #[inline(always)]
-    fn try_receive<S: Sink>(
+    pub(super) fn try_receive<S: Sink>(
         &self,
         bytes: &mut S,
         deadline: Deadline,
@@ -388,7 +388,12 @@ impl Core {
     }
 
     /// Fetches what is not in the ring.
-    fn fetch(&self, received: &Received, bytes: &mut impl Sink, failed: &mut Option<Error>) -> bool {
+    pub(super) fn fetch(
+        &self,
+        received: &Received,
+        bytes: &mut impl Sink,
+        failed: &mut Option<Error>,
+    ) -> bool {
         let Some((begin, len)) = received.elsewhere else { return true };
         let Some(len) = usize::try_from(len).ok().filter(|&len| len as u64 <= LONGEST) else {
             *failed = Some(corrupt());
@@ -403,7 +408,7 @@ impl Core {
 
     /// After a receive that found nothing: waits for something, or says why not.
     #[cold]
-    fn wait(
+    pub(super) fn wait(
         &self,
         fault: ReceiveFault,
         deadline: Deadline,

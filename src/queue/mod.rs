@@ -7,6 +7,7 @@
 //! | `ends` | who has a sending or a receiving end, and lives |
 //! | `buffers` | the bytes of a message on its way out and in |
 //! | `core` | bytes in, bytes out, waiting |
+//! | `noted` | receiving with a note that survives the receiver |
 //! | `lease` | messages that are handed out until they are done |
 //! | `handle`, `bytes`, `messages` | `Queue<T>`: values, bytes, and an iterator |
 
@@ -15,6 +16,7 @@ mod ends;
 mod memory;
 mod buffers;
 mod core;
+mod noted;
 mod lease;
 mod handle;
 mod bytes;

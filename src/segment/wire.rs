@@ -213,6 +213,8 @@ thread_local! {
     /// these are all that is looked at.
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     static PINNED: Cell<usize> = const { Cell::new(0) };
+    /// The innermost running call is one of [`keeping`].
+    static KEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `write`, which writes a message; the objects in it stay alive until its receiver has them.
@@ -221,8 +223,7 @@ thread_local! {
 #[inline]
 pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     table::release_arrived();
-    let context = Context { before: PINNED.get() };
-    RUNNING.set(RUNNING.get() + 1);
+    let context = Context::begin(false);
     let written = write();
     if written.is_ok() {
         context.keep();
@@ -230,13 +231,40 @@ pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E
     written
 }
 
-/// A running [`pinning`]. Undoes the pins that are still its own.
+/// As [`pinning`], but the pins are the sender's: they last as long as what is returned, whatever
+/// becomes of the receiver, and however often the message is read.
+pub(crate) fn keeping<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Kept), E> {
+    let context = Context::begin(true);
+    let written = write()?;
+    let kept = if PINNED.get() == context.before { Vec::new() } else { context.take() };
+    Ok((written, Kept(kept)))
+}
+
+/// The objects in a message, which stay alive as long as this.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Vec<Segment>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.iter().for_each(unpin);
+    }
+}
+
+/// A running [`pinning`] or [`keeping`]. Undoes the pins that are still its own.
 struct Context {
     /// How many segments the calls around this one have pinned.
     before: usize,
+    /// Whether the call around this one is a [`keeping`].
+    outer: bool,
 }
 
 impl Context {
+    #[inline]
+    fn begin(keeping: bool) -> Self {
+        RUNNING.set(RUNNING.get() + 1);
+        Self { before: PINNED.get(), outer: KEEPING.replace(keeping) }
+    }
+
     /// Leaves the pins to the receivers of the message.
     #[inline]
     fn keep(&self) {
@@ -256,6 +284,7 @@ impl Drop for Context {
     #[inline]
     fn drop(&mut self) {
         RUNNING.set(RUNNING.get() - 1);
+        KEEPING.set(self.outer);
         if PINNED.get() != self.before {
             self.take().iter().for_each(unpin);
         }
@@ -269,7 +298,8 @@ fn pin(segment: &Segment) -> bool {
         PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
         PINNED.set(PINNED.get() + 1);
     }
-    pinning
+    // Who keeps does not leave it to the receiver.
+    pinning && !KEEPING.get()
 }
 
 /// One message less. Never below zero: a message that is read twice must not undo another's pin.
@@ -368,6 +398,24 @@ mod tests {
         let gone = message::decode::<(Sent, Sent)>(&bytes).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::Gone, "{gone}");
         assert!(gone.to_string().contains("wire-"), "{gone}");
+    }
+
+    #[test]
+    fn what_is_kept_stays_alive_however_often_it_is_read() {
+        let sent = segment("kept");
+        let path = sent.0.attachment().hold().path().unwrap().to_owned();
+        let pins = |sent: &Sent| sent.0.attachment().pins().load(Acquire);
+        let (bytes, kept) = keeping(|| message::encode(&sent)).unwrap();
+        let _refused =
+            keeping(|| message::encode(&sent).and(Err::<(), _>(Error::new(ErrorKind::Os, "")))).unwrap_err();
+        drop(sent);
+        for _ in 0..3 {
+            let read = message::decode::<Sent>(&bytes).unwrap();
+            assert_eq!(pins(&read), 1);
+        }
+        assert!(exists(&path));
+        drop(kept);
+        assert!(!exists(&path));
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! `map` and its kin, for functions of an item alone, of what was given too, or of what was made.
+
+use super::{
+    builder::{Given, Parallel, Prepared},
+    delayed::Delayed,
+    settings::Settings,
+    watched::Watched,
+};
+use crate::{
+    error::Result,
+    failure::Failure,
+    message::Message,
+    workers::{
+        Combine, Folding, Keep, Made, Make, MapIter, MapUnordered, Plain, Setup, TaskError, TaskErrorKind,
+        TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
+    },
+};
+
+/// All results in order, or the first error.
+fn collect<F, In>(
+    settings: &Settings,
+    function: F,
+    setup: Result<Setup>,
+    input: In,
+) -> Result<Vec<F::Output>, TaskError>
+where
+    F: TaskFunction,
+    In: IntoIterator<Item = F::Input>,
+{
+    let mut watched = Watched::start(settings, function, setup, input.into_iter(), true)?;
+    let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
+    while let Some((index, result)) = watched.next(true) {
+        put(&mut results, index, result?);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// A result or an error for each item.
+fn outcomes<F, In>(
+    settings: &Settings,
+    function: F,
+    setup: Result<Setup>,
+    input: In,
+) -> Vec<Result<F::Output, TaskError>>
+where
+    F: TaskFunction,
+    In: IntoIterator<Item = F::Input>,
+{
+    let mut watched = match Watched::start(settings, function, setup, input.into_iter(), true) {
+        Ok(watched) => watched,
+        Err(error) => return vec![Err(error)],
+    };
+    let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
+    while let Some((index, result)) = watched.next(true) {
+        put(&mut results, index, result);
+    }
+    results.into_iter().flatten().collect()
+}
+
+/// Nothing but whether all went well.
+fn for_each<F, In>(settings: &Settings, function: F, setup: Result<Setup>, input: In) -> Result<(), TaskError>
+where
+    F: TaskFunction,
+    In: IntoIterator<Item = F::Input>,
+{
+    let mut watched = Watched::start(settings, function, setup, input.into_iter(), true)?;
+    while let Some((_, result)) = watched.next(true) {
+        result?;
+    }
+    Ok(())
+}
+
+fn put<T>(results: &mut Vec<Option<T>>, index: usize, result: T) {
+    if results.len() <= index {
+        results.resize_with(index + 1, || None);
+    }
+    results[index] = Some(result);
+}
+
+macro_rules! methods {
+    ($of:ty, [$($generics:tt)*], $item:ident => $result:ident, $plain:ty, $trying:ty,
+     $wrap:expr, $wrap_trying:expr, |$state:ident| $setup:expr) => {
+        impl<$($generics)*> Parallel<$of> {
+            /// Runs `f` on each item, and returns the results in the order of the items.
+            ///
+            /// # Errors
+            /// The first task that fails: those that have not begun are called off.
+            pub fn map<$item, $result, In>(self, items: In, f: $plain) -> Result<Vec<$result>, TaskError>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+            {
+                let $state = &self.state;
+                collect(&self.settings, $wrap(f), $setup, items)
+            }
+
+            /// As `map`, for functions that may fail.
+            ///
+            /// # Errors
+            /// As `map`.
+            pub fn try_map<$item, $result, In>(
+                self,
+                items: In,
+                f: $trying,
+            ) -> Result<Vec<$result>, TaskError>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+            {
+                let $state = &self.state;
+                collect(&self.settings, $wrap_trying(f), $setup, items)
+            }
+
+            /// As `map`, with a result or an error for each item. If nothing can be run there is one error.
+            pub fn outcomes<$item, $result, In>(
+                self,
+                items: In,
+                f: $plain,
+            ) -> Vec<Result<$result, TaskError>>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+            {
+                let $state = &self.state;
+                outcomes(&self.settings, $wrap(f), $setup, items)
+            }
+
+            /// As `map`, for what `f` does and not for what it returns.
+            ///
+            /// # Errors
+            /// As `map`.
+            pub fn for_each<$item, $result, In>(self, items: In, f: $plain) -> Result<(), TaskError>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+            {
+                let $state = &self.state;
+                for_each(&self.settings, $wrap(f), $setup, items)
+            }
+
+            /// Gives the results in the order of the items while others still run. The items are taken a
+            /// bounded number ahead, so they may be endless.
+            #[doc(alias = "return_as")]
+            #[doc(alias = "generator")]
+            pub fn map_iter<'a, $item, $result, In>(self, items: In, f: $plain) -> MapIter<'a, $result>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+                In::IntoIter: 'a,
+            {
+                let $state = &self.state;
+                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), false) {
+                    Ok(watched) => MapIter::of(watched),
+                    Err(error) => MapIter::failed(error),
+                }
+            }
+
+            /// As `map_iter`, in the order in which tasks are finished.
+            #[doc(alias = "generator_unordered")]
+            pub fn map_unordered<'a, $item, $result, In>(
+                self,
+                items: In,
+                f: $plain,
+            ) -> MapUnordered<'a, $result>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+                In::IntoIter: 'a,
+            {
+                let $state = &self.state;
+                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), false) {
+                    Ok(watched) => MapUnordered::of(watched),
+                    Err(error) => MapUnordered::failed(error),
+                }
+            }
+        }
+    };
+}
+
+methods!((), [], I => R, fn(I) -> R, fn(I) -> Result<R, Failure>, Plain, Trying, |_state| Ok(Setup::none()));
+
+methods!(Given<C>, [C: Message], I => R, fn(&C, I) -> R, fn(&C, I) -> Result<R, Failure>, With, TryingWith,
+    |state| Setup::of(Keep::new(), &state.0));
+
+methods!(Prepared<C, S>, [C: Message, S: 'static], I => R, fn(&mut S, I) -> R,
+    fn(&mut S, I) -> Result<R, Failure>, Made, TryingMade, |state| Setup::of(Make(state.make), &state.given));
+
+impl Parallel {
+    /// Does different things, each a [`delayed`](crate::delayed()) call, with one type of result.
+    ///
+    /// # Errors
+    /// As [`map`](Parallel::map).
+    pub fn run<R: Message>(self, calls: impl IntoIterator<Item = Delayed<R>>) -> Result<Vec<R>, TaskError> {
+        let place = self.settings.place();
+        let place =
+            place.map_err(|error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None))?;
+        do_all(&place, calls.into_iter().map(|call| call.0), self.settings.terms())
+    }
+
+    /// Runs `f` on each item and combines the results: in the workers, and then here. `combine` is associative,
+    /// and `start` changes nothing, as 0 in a sum.
+    ///
+    /// # Errors
+    /// As [`map`](Parallel::map); the number of the task is that of its group of items, which are as many
+    /// as [`chunk`](Parallel::chunk) says, or 64.
+    ///
+    /// # Examples
+    /// ```
+    /// commons::init_in_tests!();
+    ///
+    /// # fn main() -> commons::Result<()> {
+    /// let sum = commons::Parallel::new().jobs(2).reduce(1..=1000u64, |n| n * n, 0, |a, b| a + b)?;
+    /// assert_eq!(sum, 333_833_500);
+    /// # Ok(()) }
+    /// ```
+    pub fn reduce<I, R, In>(
+        self,
+        items: In,
+        f: fn(I) -> R,
+        start: R,
+        combine: fn(R, R) -> R,
+    ) -> Result<R, TaskError>
+    where
+        I: Message,
+        R: Message,
+        In: IntoIterator<Item = I>,
+    {
+        const GROUP: usize = 64;
+        let group = self.settings.chunk.unwrap_or(GROUP).max(1);
+        let mut items = items.into_iter();
+        let groups = std::iter::from_fn(|| {
+            let group: Vec<I> = items.by_ref().take(group).collect();
+            (!group.is_empty()).then_some(group)
+        });
+        let settings = Settings { chunk: None, ..self.settings.clone() };
+        let setup = Setup::of(Combine(combine), &());
+        let parts = collect(&settings, Folding(f), setup, groups)?;
+        Ok(parts.into_iter().flatten().fold(start, combine))
+    }
+}

@@ -1,0 +1,86 @@
+//! A call that is watched: bars, and joblib's lines.
+
+use super::{settings::Settings, verbose::Lines};
+use crate::{
+    error::Result,
+    progress::{Drawing, ProgressLine},
+    workers::{Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
+};
+
+/// A call, and what is shown of it.
+pub(super) struct Watched<F: TaskFunction, In> {
+    run: Run<F, In>,
+    lines: Option<Lines>,
+    _drawing: Option<Drawing>,
+}
+
+impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
+    pub(super) fn start(
+        settings: &Settings,
+        function: F,
+        setup: Result<Setup>,
+        input: In,
+        patient: bool,
+    ) -> Result<Self, TaskError> {
+        let refused =
+            |error: crate::error::Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
+        let place = settings.place().map_err(refused)?;
+        let setup = setup.map_err(refused)?;
+        let total = input.size_hint();
+        let total = total.1.filter(|&most| most == total.0);
+        let lines = (settings.verbose > 0).then(|| {
+            let workers = place.workers();
+            let lines = Lines::new(settings.verbose, settings.told_jobs(workers), total);
+            lines.begin(settings.backend().name(), workers);
+            lines
+        });
+        let mut run = Run::start(place, false, function, setup, input, settings.chunk(), settings.terms());
+        run.patient = patient && lines.is_none();
+        let drawing = if let Some(look) = settings.look.clone() {
+            Some(Drawing::start(None, move || look()))
+        } else if settings.progress {
+            let call = run.call().clone();
+            let total = total.unwrap_or(0) as u64;
+            Some(Drawing::start(None, move || ProgressLine::new(call.settled() as u64, total)))
+        } else {
+            None
+        };
+        Ok(Self { run, lines, _drawing: drawing })
+    }
+
+    /// The next result, whichever it is. `consume`: the user has got it.
+    pub(super) fn next(&mut self, consume: bool) -> Option<(usize, Result<F::Output, TaskError>)> {
+        let next = self.run.next();
+        match (&mut self.lines, &next) {
+            (Some(lines), Some(_)) => lines.one_more(),
+            (Some(_), None) => {
+                if let Some(lines) = self.lines.take() {
+                    lines.end();
+                }
+            }
+            (None, _) => {}
+        }
+        if consume && next.is_some() {
+            self.run.consumed += 1;
+        }
+        next
+    }
+
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        self.run.size_hint()
+    }
+}
+
+impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Watched<F, In> {
+    fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
+        Watched::next(self, false)
+    }
+
+    fn consume(&mut self) {
+        self.run.consumed += 1;
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        Watched::size_hint(self)
+    }
+}

@@ -1,0 +1,237 @@
+//! A call: tasks that belong together, and what becomes of them.
+//!
+//! Workers and the pool's own thread settle tasks; the user's thread takes what was settled, in the order
+//! of settling. Results of other processes are decoded where they are taken: that runs the user's code.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::*},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use super::error::{TaskError, TaskErrorKind};
+use crate::{
+    deadline::Deadline,
+    message::{self, Message},
+    process::report_of_panic,
+    raw::backoff::Backoff,
+};
+
+/// What is done about tasks that go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// How often a task is run again whose worker died.
+    pub(crate) retries: u32,
+    /// How long a task may take.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What became of a task.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// A worker's result, encoded.
+    Encoded { bytes: Vec<u8>, worker: u32 },
+    /// It has none.
+    Failed { kind: TaskErrorKind, worker: Option<u32> },
+}
+
+/// A call, to those who do not know the type of its results.
+pub(super) trait Ledger: Send + Sync {
+    fn settle(&self, index: usize, settled: Settled);
+
+    /// So many tasks that went together took so long.
+    fn took(&self, tasks: u32, time: Duration);
+
+    fn terms(&self) -> Terms;
+}
+
+/// A call whose results are of type `R`.
+#[derive(Debug)]
+pub(crate) struct Call<R> {
+    pub(super) number: u64,
+    terms: Terms,
+    settled: Mutex<Arrivals<R>>,
+    arrived: Condvar,
+    /// How many tasks have been settled.
+    count: AtomicUsize,
+    /// WAITING, BEGUN or CANCELLED.
+    stage: AtomicU8,
+}
+
+/// None of its tasks has begun in this process.
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+/// None more will.
+const CANCELLED: u8 = 2;
+
+#[derive(Debug)]
+struct Arrivals<R> {
+    queue: VecDeque<(usize, Arrival<R>)>,
+    /// How long groups of tasks took, since that was asked last.
+    times: Vec<(u32, Duration)>,
+    /// A thread waits until so many tasks have been settled.
+    awaited: usize,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Debug)]
+enum Arrival<R> {
+    Result(Result<R, TaskError>),
+    Settled(Settled),
+}
+
+impl<R> Arrival<R> {
+    fn is_bad(&self) -> bool {
+        matches!(self, Self::Result(Err(_)) | Self::Settled(Settled::Failed { .. }))
+    }
+}
+
+impl<R> Call<R> {
+    pub(super) fn new(terms: Terms) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NUMBERS.fetch_add(1, Relaxed),
+            terms,
+            settled: Mutex::new(Arrivals {
+                queue: VecDeque::new(),
+                times: Vec::new(),
+                awaited: usize::MAX,
+                wakers: Vec::new(),
+            }),
+            arrived: Condvar::new(),
+            count: AtomicUsize::new(0),
+            stage: AtomicU8::new(WAITING),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arrivals<R>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many tasks have been settled.
+    pub(crate) fn settled(&self) -> usize {
+        self.count.load(Acquire)
+    }
+
+    /// Tasks that have not begun need not.
+    pub(super) fn cancel(&self) {
+        self.stage.store(CANCELLED, Relaxed);
+    }
+
+    /// Calls it off unless a task has begun in this process.
+    pub(super) fn cancel_unbegun(&self) -> bool {
+        self.stage.compare_exchange(WAITING, CANCELLED, Relaxed, Relaxed).is_ok()
+    }
+
+    /// A task begins in this process; false if it may not.
+    pub(super) fn begin(&self) -> bool {
+        self.stage.compare_exchange(WAITING, BEGUN, Relaxed, Relaxed) != Err(CANCELLED)
+    }
+
+    /// A task's result, of a worker in this process.
+    pub(super) fn give(&self, index: usize, result: Result<R, TaskErrorKind>) {
+        let result = result.map_err(|kind| TaskError::new(index, kind, None));
+        self.push(index, Arrival::Result(result));
+    }
+
+    fn push(&self, index: usize, arrival: Arrival<R>) {
+        let bad = arrival.is_bad();
+        let mut settled = self.lock();
+        settled.queue.push_back((index, arrival));
+        let count = self.count.fetch_add(1, Release) + 1;
+        let wakers = std::mem::take(&mut settled.wakers);
+        // Bad news are told at once.
+        let awaited = settled.awaited <= count || bad && settled.awaited != usize::MAX;
+        if awaited {
+            settled.awaited = usize::MAX;
+        }
+        drop(settled);
+        if awaited {
+            self.arrived.notify_all();
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until more than `seen` tasks have been settled, or one badly; false when the deadline passes
+    /// first.
+    pub(super) fn wait(&self, seen: usize, deadline: Deadline) -> bool {
+        let mut backoff = Backoff::new();
+        while self.settled() <= seen && backoff.look_again() {}
+        let mut settled = self.lock();
+        let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|(_, arrival)| arrival.is_bad());
+        while self.settled() <= seen && !bad(&settled) {
+            settled.awaited = seen + 1;
+            settled = match deadline.remaining() {
+                None => self.arrived.wait(settled).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    self.arrived.wait_timeout(settled, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        true
+    }
+
+    /// Wakes `waker` when the next task is settled, or at once if more than `seen` have been.
+    pub(super) fn wake(&self, seen: usize, waker: &Waker) {
+        let mut settled = self.lock();
+        if self.settled() > seen {
+            drop(settled);
+            waker.wake_by_ref();
+        } else if !settled.wakers.iter().any(|known| known.will_wake(waker)) {
+            settled.wakers.push(waker.clone());
+        }
+    }
+
+    /// How long groups of tasks took, since that was asked last.
+    pub(super) fn times(&self) -> Vec<(u32, Duration)> {
+        std::mem::take(&mut self.lock().times)
+    }
+}
+
+impl<R: Message> Call<R> {
+    /// The task that was settled first of those that were not taken yet, and its result.
+    pub(super) fn take(&self) -> Option<(usize, Result<R, TaskError>)> {
+        let (index, arrival) = self.lock().queue.pop_front()?;
+        let result = match arrival {
+            Arrival::Result(result) => result,
+            Arrival::Settled(Settled::Encoded { bytes, worker }) => {
+                decode(&bytes).map_err(|kind| TaskError::new(index, kind, Some(worker)))
+            }
+            Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
+        };
+        Some((index, result))
+    }
+}
+
+impl<R: Message> Ledger for Call<R> {
+    fn settle(&self, index: usize, settled: Settled) {
+        self.push(index, Arrival::Settled(settled));
+    }
+
+    fn took(&self, tasks: u32, time: Duration) {
+        self.lock().times.push((tasks, time));
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+}
+
+/// Decodes a result. A panic of the user's `Deserialize` is the task's error and nobody else's.
+fn decode<R: Message>(bytes: &[u8]) -> Result<R, TaskErrorKind> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| message::decode(bytes)));
+    match decoded {
+        Ok(decoded) => decoded.map_err(|error| TaskErrorKind::Decode(error.to_string())),
+        Err(payload) => {
+            let report = report_of_panic(&*payload);
+            std::mem::forget(payload);
+            Err(TaskErrorKind::Decode(format!("its type panicked: {}", report.message)))
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a pool and its workers tell each other besides tasks and results: one page of words.
+//!
+//! Each worker has a *desk*. What lies on it says which tasks a dead worker had:
+//!
+//! | step of the worker | `place` | `order` | `begun` | if it dies here |
+//! |---|---|---|---|---|
+//! | before it takes an order | 0 | any | 0 | it has none |
+//! | it writes which one, and where it stood | place + 1 | number | 0 | it has it if the ring's head has passed the place |
+//! | it begins a task | | | task + 1 | that task is lost unless its result was sent; those after it were not begun |
+//! | the pool condemns it | | | `CONDEMNED` + task + 1 | the same; it begins no other task, and takes no other order |
+//!
+//! Places only grow, so a place that the head has passed was passed by this worker.
+
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+use commons_derive::Shareable;
+
+/// A pool has no more workers than this: a segment takes 256 processes.
+pub(super) const MOST_WORKERS: usize = 240;
+
+/// So many calls can be called off one by one while their tasks are on their way.
+const CALLS: usize = 64;
+
+/// The words of a pool.
+#[derive(Debug, Shareable)]
+#[repr(C)]
+pub(super) struct Control {
+    /// The numbers of the calls that go on, each where its number modulo their count says.
+    calls: [AtomicU64; CALLS],
+    desks: [Desk; MOST_WORKERS],
+}
+
+/// The words of a worker.
+#[derive(Debug, Shareable)]
+#[repr(C)]
+pub(super) struct Desk {
+    place: AtomicU64,
+    order: AtomicU64,
+    begun: AtomicU64,
+    /// When the task was begun that was begun last, in nanoseconds of the monotonic clock, if it is timed.
+    since: AtomicU64,
+    /// It has come to its first order.
+    ready: AtomicU64,
+    _reserved: [AtomicU64; 3],
+}
+
+/// No further task may be begun here.
+const CONDEMNED: u64 = 1 << 63;
+
+impl Control {
+    pub(super) fn new() -> Self {
+        let word = || AtomicU64::new(0);
+        let desk = |_| Desk {
+            place: word(),
+            order: word(),
+            begun: word(),
+            since: word(),
+            ready: word(),
+            _reserved: [0; 3].map(AtomicU64::new),
+        };
+        Self { calls: [0; CALLS].map(AtomicU64::new), desks: std::array::from_fn(desk) }
+    }
+
+    /// The desk with this number; a damaged number is that of another desk.
+    pub(super) fn desk(&self, number: usize) -> &Desk {
+        &self.desks[number % MOST_WORKERS]
+    }
+
+    fn call(&self, call: u64) -> &AtomicU64 {
+        &self.calls[(call % CALLS as u64) as usize]
+    }
+
+    /// A call begins; false if its place is taken: then it cannot be called off in the workers.
+    pub(super) fn open_call(&self, call: u64) -> bool {
+        self.call(call).compare_exchange(0, call, Relaxed, Relaxed).is_ok()
+    }
+
+    /// No task of this call needs to be begun any more.
+    pub(super) fn end_call(&self, call: u64) {
+        let _ = self.call(call).compare_exchange(call, 0, Relaxed, Relaxed);
+    }
+
+    /// Whether a call goes on that has a place.
+    pub(super) fn is_open(&self, call: u64) -> bool {
+        self.call(call).load(Relaxed) == call
+    }
+}
+
+/// What a worker was at when it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Legacy {
+    /// Where the order stood that it wanted to take.
+    pub(super) place: u64,
+    pub(super) order: u64,
+    /// The task that it had begun last.
+    pub(super) begun: Option<u32>,
+    pub(super) condemned: bool,
+}
+
+impl Desk {
+    /// The worker is there.
+    pub(super) fn open(&self) {
+        self.ready.store(1, Release);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.ready.load(Acquire) != 0
+    }
+
+    /// The worker is about to take this order; false if it may not.
+    pub(super) fn take(&self, place: u64, order: u64) -> bool {
+        self.place.store(0, Release);
+        if self.begun.swap(0, AcqRel) & CONDEMNED != 0 {
+            return false;
+        }
+        self.order.store(order, Relaxed);
+        self.place.store(place.wrapping_add(1), Release);
+        true
+    }
+
+    /// The worker is about to begin this task; false if it may not.
+    pub(super) fn begin(&self, task: u32, now: Option<u64>) -> bool {
+        let before = self.begun.load(Relaxed);
+        if let Some(now) = now {
+            self.since.store(now, Relaxed);
+        }
+        let begun = u64::from(task) + 1;
+        before & CONDEMNED == 0 && self.begun.compare_exchange(before, begun, AcqRel, Relaxed).is_ok()
+    }
+
+    /// The order and the task that the worker began last, and when.
+    pub(super) fn current(&self) -> Option<(u64, u32, u64)> {
+        let begun = self.begun.load(Acquire);
+        let task = u32::try_from(begun.checked_sub(1)?).ok()?;
+        Some((self.order.load(Relaxed), task, self.since.load(Relaxed)))
+    }
+
+    /// The worker begins nothing after this task; false if it has begun another, or was condemned.
+    pub(super) fn condemn(&self, task: u32) -> bool {
+        let begun = u64::from(task) + 1;
+        self.begun.compare_exchange(begun, CONDEMNED | begun, AcqRel, Relaxed).is_ok()
+    }
+
+    /// What the worker, which is dead, has left. The desk is free afterwards.
+    pub(super) fn clear(&self) -> Option<Legacy> {
+        self.ready.store(0, Relaxed);
+        let begun = self.begun.swap(0, Acquire);
+        let place = self.place.swap(0, Acquire).checked_sub(1)?;
+        let task = (begun & !CONDEMNED).checked_sub(1).and_then(|task| u32::try_from(task).ok());
+        let order = self.order.load(Relaxed);
+        Some(Legacy { place, order, begun: task, condemned: begun & CONDEMNED != 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condemned_worker_begins_nothing_else() {
+        let control = Control::new();
+        let desk = control.desk(3);
+        assert!(desk.take(0, 7) && desk.begin(0, Some(5)));
+        assert_eq!(desk.current(), Some((7, 0, 5)));
+        assert!(!desk.condemn(1), "another task than it is at");
+        assert!(desk.condemn(0));
+        assert!(!desk.begin(1, None));
+        let left = Legacy { place: 0, order: 7, begun: Some(0), condemned: true };
+        assert_eq!(desk.clear(), Some(left));
+        assert_eq!(desk.clear(), None);
+        assert!(desk.take(9, 8) && desk.begin(0, None) && desk.condemn(0));
+        assert!(!desk.take(10, 9), "nor does it take another order");
+    }
+
+    #[test]
+    fn a_call_that_is_called_off_takes_no_other_with_it() {
+        let control = Control::new();
+        assert!(control.open_call(5) && !control.open_call(5 + CALLS as u64));
+        assert!(control.is_open(5) && !control.is_open(5 + CALLS as u64));
+        control.end_call(5 + CALLS as u64);
+        assert!(control.is_open(5));
+        control.end_call(5);
+        assert!(!control.is_open(5));
+    }
+}

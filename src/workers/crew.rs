@@ -1,0 +1,477 @@
+//! A pool's workers, and the thread that listens to them.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    books::{Books, Job, News},
+    chunk::ahead,
+    control::{Control, MOST_WORKERS},
+    error::TaskErrorKind,
+    order::{AnswerHead, head_of, read_answer},
+    program::Kind,
+    worker::{Answers, Orders, Post, work},
+};
+use crate::{
+    cpus::cpu_count,
+    deadline::{self, Deadline},
+    error::{Error, ErrorKind, Result},
+    process::{Exit, Process, ProcessBuilder},
+    queue::{Fault, Queue},
+    shared::Shared,
+};
+
+/// How a pool's workers live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Habits {
+    pub(crate) workers: usize,
+    pub(crate) recycle_after: Option<u64>,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How many threads a worker's libraries shall use; otherwise its part of the CPUs, unless the
+    /// environment says something.
+    pub(crate) inner_threads: Option<usize>,
+}
+
+/// Where libraries look for how many threads they shall use.
+const THREAD_COUNTS: [&str; 8] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+];
+
+impl Habits {
+    /// A worker's part of the CPUs.
+    fn share(&self) -> usize {
+        self.inner_threads.unwrap_or_else(|| (cpu_count() / self.workers).max(1))
+    }
+
+    fn builder(&self) -> ProcessBuilder {
+        let share = self.share().to_string();
+        THREAD_COUNTS.into_iter().fold(Process::builder(), |builder, name| match self.inner_threads {
+            Some(_) => builder.env(name, &share),
+            None => builder.env_default(name, &share),
+        })
+    }
+}
+
+/// So many workers in a row that end before their first order, and nothing will come of the next one.
+const BAD_STARTS: u32 = 3;
+
+/// So many answers are read before what is new is told.
+const MOST_AT_ONCE: usize = 64;
+
+/// How often clocks are looked at where tasks are timed.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How soon a send that found no room is tried again at the latest.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Worker processes, and what they are to do.
+pub(crate) struct Crew {
+    orders: Queue<Orders>,
+    answers: Queue<Answers>,
+    pub(super) control: Shared<Control>,
+    pub(super) habits: Habits,
+    desk: Mutex<Office>,
+    changed: Condvar,
+    /// The desks of workers that have died, until the pool's thread sees to them.
+    dead: Mutex<Vec<usize>>,
+}
+
+struct Office {
+    books: Books,
+    workers: Vec<Option<Process<()>>>,
+    stage: Stage,
+    bad_starts: u32,
+    /// No worker is started before the next task comes: none of the last ones lived.
+    resting: bool,
+    listener: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// Takes no more tasks, and ends when none is left.
+    Closing,
+    Terminated,
+}
+
+impl Crew {
+    pub(crate) fn start(habits: Habits) -> Result<Arc<Self>> {
+        if !(1..=MOST_WORKERS).contains(&habits.workers) {
+            let what =
+                format!("expected a number of workers from 1 to {MOST_WORKERS} and found {}", habits.workers);
+            return Err(Error::new(ErrorKind::InvalidInput, what));
+        }
+        let office = Office {
+            books: Books::default(),
+            workers: (0..habits.workers).map(|_| None).collect(),
+            stage: Stage::Open,
+            bad_starts: 0,
+            resting: false,
+            listener: None,
+        };
+        let crew = Arc::new(Self {
+            orders: Queue::unbounded()?,
+            answers: Queue::unbounded()?,
+            control: Shared::new(Control::new())?,
+            habits,
+            desk: Mutex::new(office),
+            changed: Condvar::new(),
+            dead: Mutex::default(),
+        });
+        let mut office = crew.lock();
+        crew.hire(&mut office, habits.workers)?;
+        let listening = crew.clone();
+        let listener = thread::Builder::new().name("commons-pool".into()).spawn(move || listening.listen());
+        office.listener =
+            Some(listener.map_err(|error| Error::os("cannot start the thread of a pool", error))?);
+        drop(office);
+        Ok(crew)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Office> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unlocks, then tells calls what is new.
+    fn unlock(&self, mut office: MutexGuard<'_, Office>) {
+        let news = std::mem::take(&mut office.books.news);
+        if office.books.is_empty() {
+            if office.stage == Stage::Closing {
+                self.orders.close();
+            }
+            self.changed.notify_all();
+        }
+        drop(office);
+        news.into_iter().for_each(News::tell);
+    }
+
+    /// Starts workers until there are so many.
+    fn hire(self: &Arc<Self>, office: &mut Office, wanted: usize) -> Result<()> {
+        let mut missing = wanted.saturating_sub(office.workers.iter().flatten().count());
+        for (desk, place) in office.workers.iter_mut().enumerate() {
+            if missing == 0 {
+                break;
+            }
+            if place.is_some() {
+                continue;
+            }
+            let post = Post {
+                orders: self.orders.clone(),
+                answers: self.answers.clone(),
+                control: self.control.clone(),
+                desk: desk as u32,
+                recycle_after: self.habits.recycle_after,
+                idle_timeout: self.habits.idle_timeout,
+                share: self.habits.share(),
+            };
+            let crew = Arc::downgrade(self);
+            let told = move || {
+                if let Some(crew) = crew.upgrade() {
+                    crew.died(desk);
+                }
+            };
+            *place = Some(self.habits.builder().spawn_and_tell(post, work, told)?);
+            missing -= 1;
+        }
+        Ok(())
+    }
+
+    /// As many workers as there is work for.
+    fn heal(self: &Arc<Self>, office: &mut Office) {
+        if office.resting {
+            return;
+        }
+        let wanted = match (office.stage, self.habits.idle_timeout) {
+            (Stage::Terminated, _) => 0,
+            (Stage::Open, None) => self.habits.workers,
+            _ => self.habits.workers.min(office.books.waiting.len() + office.books.running.len()),
+        };
+        if let Err(error) = self.hire(office, wanted)
+            && office.workers.iter().flatten().next().is_none()
+        {
+            self.give_up(office, &error.to_string());
+        }
+    }
+
+    /// Nothing can be run: everything fails, and what stands in the ring is taken back.
+    fn give_up(&self, office: &mut Office, why: &str) {
+        office.books.fail_all(&TaskErrorKind::Refused(why.to_owned()));
+        self.take_back(office);
+    }
+
+    /// What stands in the ring, and no worker has taken, is called off.
+    fn take_back(&self, office: &mut Office) {
+        let mut bytes = Vec::new();
+        while self.orders.core().receive(&mut bytes, Deadline::NOW, None).is_ok() {
+            if let Some(head) = head_of(&bytes) {
+                office.books.call_back(head.number);
+            }
+        }
+    }
+
+    /// Takes a job on, which `make` puts together with a number for its order.
+    ///
+    /// # Errors
+    /// `Closed` if the pool takes no more.
+    pub(super) fn take_on(self: &Arc<Self>, make: impl FnOnce(u64) -> Job) -> Result<()> {
+        let mut office = self.lock();
+        if office.stage != Stage::Open {
+            return Err(Error::new(ErrorKind::Closed, "the pool was shut down, so it takes no more tasks"));
+        }
+        let number = office.books.number();
+        office.books.waiting.push_back(make(number));
+        office.resting = false;
+        self.hand_out(&mut office);
+        if office.workers.iter().any(Option::is_none) {
+            self.heal(&mut office);
+        }
+        self.unlock(office);
+        Ok(())
+    }
+
+    /// Sends waiting orders, as many as may be on their way.
+    fn hand_out(&self, office: &mut Office) {
+        while office.books.running.len() < ahead(self.habits.workers, office.books.order_time()) {
+            let Some(job) = office.books.waiting.pop_front() else { return };
+            match self.orders.core().send(&job.bytes.as_slice(), Deadline::NOW, None) {
+                Ok(()) => {
+                    let number = head_of(&job.bytes).map_or(0, |head| head.number);
+                    office.books.running.insert(number, job);
+                }
+                Err(Fault::NotYet) => return office.books.waiting.push_front(job),
+                Err(Fault::Failed(_)) if job.tasks > 1 => {
+                    // Too many bytes, perhaps: one by one they may fit.
+                    (0..job.tasks).rev().for_each(|task| office.books.again(&job, task..task + 1, 0));
+                }
+                Err(Fault::Failed(error)) => {
+                    office.books.fail(&job, &TaskErrorKind::Encode(error.to_string()))
+                }
+                Err(Fault::Closed) => office.books.fail(&job, &TaskErrorKind::Cancelled),
+            }
+        }
+    }
+
+    /// The tasks of a call that have not begun need not; whether there were such here.
+    pub(super) fn end_call(&self, call: u64) -> bool {
+        self.control.end_call(call);
+        let mut office = self.lock();
+        let off = office.books.call_off(|job| job.call_number == call);
+        self.unlock(office);
+        off
+    }
+
+    /// On the thread that collects processes: a worker has died.
+    fn died(&self, desk: usize) {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+        self.nudge();
+    }
+
+    /// Sends the pool's thread a message that stands behind all answers of the dead. One that finds no room
+    /// is sent again when answers have been read.
+    fn nudge(&self) {
+        let head = AnswerHead { order: 0, task: 0, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
+        let _ = self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None);
+    }
+
+    /// The pool's thread: reads answers until the pool has ended.
+    fn listen(self: Arc<Self>) {
+        let mut bytes = Vec::new();
+        loop {
+            match self.answers.core().receive(&mut bytes, self.next_look(), None) {
+                Ok(()) => self.read(&mut bytes),
+                Err(Fault::NotYet) => self.look(),
+                Err(Fault::Closed) => return,
+                Err(Fault::Failed(error)) => {
+                    self.end(Stage::Terminated, &TaskErrorKind::Refused(error.to_string()));
+                    return;
+                }
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let office = self.lock();
+        let over = office.stage != Stage::Open
+            && office.books.is_empty()
+            && office.workers.iter().all(Option::is_none);
+        if over {
+            self.changed.notify_all();
+        }
+        over
+    }
+
+    /// When there is something to see without an answer.
+    fn next_look(&self) -> Deadline {
+        let office = self.lock();
+        if office.books.running.values().any(|job| job.call.terms().timeout.is_some()) {
+            return Deadline::after(LOOK);
+        }
+        let stuck = !office.books.waiting.is_empty()
+            && office.books.running.len() < ahead(self.habits.workers, office.books.order_time());
+        let dead = !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if stuck || dead { Deadline::after(SOON) } else { Deadline::NEVER }
+    }
+
+    /// Looks at clocks, and tries again what found no room.
+    fn look(self: &Arc<Self>) {
+        if !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.nudge();
+        }
+        let mut office = self.lock();
+        self.hand_out(&mut office);
+        self.kill_the_late(&office);
+        self.unlock(office);
+    }
+
+    fn kill_the_late(&self, office: &Office) {
+        for (desk, worker) in office.workers.iter().enumerate() {
+            let (Some(worker), desk) = (worker, self.control.desk(desk)) else { continue };
+            let Some((order, task, since)) = desk.current() else { continue };
+            let Some(job) = office.books.running.get(&order) else { continue };
+            let Some(timeout) = job.call.terms().timeout else { continue };
+            let age = Duration::from_nanos(deadline::nanoseconds().saturating_sub(since));
+            // What it begins after that nobody has asked it to stop.
+            if task == job.done && age > timeout && desk.condemn(task) {
+                let _ = worker.kill();
+            }
+        }
+    }
+
+    fn read(self: &Arc<Self>, bytes: &mut Vec<u8>) {
+        let mut office = self.lock();
+        self.read_one(&mut office, bytes);
+        // Those that have come meanwhile are read together.
+        for _ in 0..MOST_AT_ONCE {
+            if !self.answers.core().is_ready()
+                || self.answers.core().receive(bytes, Deadline::NOW, None).is_err()
+            {
+                break;
+            }
+            self.read_one(&mut office, bytes);
+        }
+        self.hand_out(&mut office);
+        self.kill_the_late(&office);
+        self.unlock(office);
+    }
+
+    fn read_one(self: &Arc<Self>, office: &mut Office, bytes: &[u8]) {
+        let Some((head, rest)) = read_answer(bytes) else { return };
+        if head.kind == Kind::Nudge as u32 {
+            let dead = std::mem::take(&mut *self.dead.lock().unwrap_or_else(PoisonError::into_inner));
+            dead.into_iter().for_each(|desk| self.bury(office, desk));
+            self.heal(office);
+        } else {
+            office.books.answer(head, rest);
+        }
+    }
+
+    /// Sees to what a dead worker has left, all of whose answers were read.
+    fn bury(&self, office: &mut Office, desk: usize) {
+        let Some(worker) = office.workers.get_mut(desk).and_then(Option::take) else { return };
+        let (id, exit) = (worker.id(), worker.exit());
+        let desk = self.control.desk(desk);
+        let came = desk.is_open();
+        let legacy = desk.clear();
+        match exit {
+            Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
+                office.bad_starts += 1;
+                let why = worker.join().err().map_or_else(|| exit.to_string(), |error| error.to_string());
+                if office.bad_starts >= BAD_STARTS {
+                    (office.bad_starts, office.resting) = (0, true);
+                }
+                if office.resting && office.workers.iter().all(Option::is_none) {
+                    self.give_up(office, &why);
+                }
+            }
+            _ if came => office.bad_starts = 0,
+            _ => {}
+        }
+        let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) else {
+            return;
+        };
+        let why = if legacy.condemned {
+            TaskErrorKind::TimedOut
+        } else {
+            TaskErrorKind::Exit(exit.unwrap_or(Exit::Signal(9)))
+        };
+        office.books.bury(legacy, why, id);
+    }
+
+    /// Takes no more tasks; `why` is what those hear that will not be run.
+    fn end(&self, stage: Stage, why: &TaskErrorKind) {
+        let mut office = self.lock();
+        office.stage = office.stage.max(stage);
+        if office.stage == Stage::Terminated {
+            office.books.fail_all(why);
+            for worker in office.workers.iter().flatten() {
+                let _ = worker.kill();
+            }
+            self.orders.close();
+        }
+        self.unlock(office);
+    }
+
+    /// Takes no more tasks, finishes those that it has, and waits until all workers have ended.
+    pub(super) fn shut_down(&self) {
+        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
+        self.wait_for_end();
+    }
+
+    /// As [`Crew::shut_down`], but does not wait.
+    pub(crate) fn leave(&self) {
+        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
+        // Its thread sees that there is nothing more to come.
+        self.nudge();
+    }
+
+    /// As [`Crew::shut_down`], but what has not begun is called off.
+    pub(super) fn cancel(&self) {
+        let mut office = self.lock();
+        office.stage = office.stage.max(Stage::Closing);
+        office.books.call_off(|_| true);
+        self.take_back(&mut office);
+        office.books.running.values().for_each(|job| self.control.end_call(job.call_number));
+        self.unlock(office);
+        self.wait_for_end();
+    }
+
+    /// Kills all workers.
+    pub(super) fn terminate(&self) {
+        self.end(Stage::Terminated, &TaskErrorKind::Cancelled);
+        self.wait_for_end();
+    }
+
+    fn wait_for_end(&self) {
+        let mut office = self.lock();
+        while !(office.books.is_empty() && office.workers.iter().all(Option::is_none)) {
+            office = self.changed.wait(office).unwrap_or_else(PoisonError::into_inner);
+        }
+        let listener = office.listener.take();
+        drop(office);
+        if let Some(listener) = listener {
+            // It has nothing to do any more, unless it is the one that waits here, in code of the user's.
+            self.nudge();
+            if listener.thread().id() != thread::current().id() {
+                let _ = listener.join();
+            }
+        }
+    }
+
+    /// The processes of the workers.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.lock().workers.iter().flatten().map(Process::id).collect()
+    }
+}

@@ -1,0 +1,58 @@
+//! Workers: processes and threads that run many tasks.
+//!
+//! | file | the one thing |
+//! |---|---|
+//! | `error` | why a task has no result |
+//! | `program` | functions that travel, with the types that they need |
+//! | `order` | what goes to workers and comes back, as bytes |
+//! | `control` | the page of words that says what a dead worker was at |
+//! | `nesting` | what a task knows about being one |
+//! | `worker` | what a worker does |
+//! | `call` | tasks that belong together, and what becomes of them |
+//! | `books` | which orders wait, which are on their way, and what a death does to them |
+//! | `chunk` | how many tasks go together, and how far ahead |
+//! | `crew` | the workers of a pool, and the thread that listens to them |
+//! | `executor` | tasks in this process |
+//! | `run` | a call that goes on: from the input to the results |
+//! | `work` | different functions with one type of result |
+//! | `stream` | results one by one |
+//! | `task` | a single task, as a future too |
+//! | `pool` | the front door |
+
+mod error;
+mod program;
+mod order;
+mod control;
+mod nesting;
+mod worker;
+mod call;
+mod books;
+mod chunk;
+mod crew;
+mod executor;
+mod run;
+mod work;
+mod stream;
+mod task;
+mod pool;
+
+pub(crate) use self::{
+    call::Terms,
+    chunk::Chunk,
+    crew::{Crew, Habits},
+    executor::{Hall, Sequential, Threads},
+    nesting::share,
+    program::{
+        Combine, Folding, Keep, Made, Make, Plain, TaskFunction, Trying, TryingMade, TryingWith, With,
+    },
+    run::{Place, Run, Setup},
+    stream::Source,
+    work::{Work, do_all},
+};
+pub use self::{
+    error::{TaskError, TaskErrorKind},
+    executor::Executor,
+    pool::{Pool, PoolBuilder},
+    stream::{MapIter, MapUnordered},
+    task::{AsCompleted, Task, as_completed, wait_any},
+};

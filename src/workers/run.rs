@@ -1,0 +1,370 @@
+//! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{
+    books::{Job, panicked},
+    call::{Call, Ledger, Terms},
+    chunk::Chunk,
+    crew::Crew,
+    error::{TaskError, TaskErrorKind},
+    executor::{Hall, MakeState},
+    order::{Draft, IN_ARRAY, IN_ORDER, OrderHead, STOPPABLE, TIMED},
+    program::{SetupFunction, SetupProgram, TaskFunction, TaskProgram},
+};
+use crate::{
+    array::Array,
+    deadline::Deadline,
+    error::{Error, Result},
+    message,
+    process::report_of_panic,
+    segment::{self, Kept},
+};
+
+/// Where tasks run.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Processes(Arc<Crew>),
+    Here(Arc<Hall>),
+}
+
+impl Place {
+    pub(crate) fn workers(&self) -> usize {
+        match self {
+            Self::Processes(crew) => crew.habits.workers,
+            Self::Here(hall) => hall.workers(),
+        }
+    }
+}
+
+/// What the tasks of a call have in common besides their function.
+pub(crate) struct Setup {
+    program: SetupProgram,
+    /// As an order has it.
+    given: Vec<u8>,
+    make: Option<MakeState>,
+    /// What was given may hold handles, and may itself be in an array: both live as long as the call.
+    _kept: Kept,
+    _array: Option<Array<u8>>,
+}
+
+/// What is longer goes into an array, once, instead of every order.
+const SHORT: usize = 256;
+
+impl Setup {
+    pub(crate) fn none() -> Self {
+        Self {
+            program: SetupProgram::none(),
+            given: Vec::new(),
+            make: None,
+            _kept: Kept::default(),
+            _array: None,
+        }
+    }
+
+    /// The state is what `function` makes of `given`, in each worker.
+    pub(crate) fn of<P: SetupFunction>(function: P, given: &P::Given) -> Result<Self> {
+        let (bytes, kept) = segment::keeping(|| message::encode(given))?;
+        let (given, array) = if bytes.len() <= SHORT {
+            ([&[IN_ORDER], &*bytes].concat(), None)
+        } else {
+            let array = Array::from_slice(&bytes)?;
+            ([&[IN_ARRAY], &*message::encode(&array)?].concat(), Some(array))
+        };
+        let make: MakeState = Arc::new(move || Ok(Box::new(function.call(message::decode(&bytes)?))));
+        Ok(Self { program: SetupProgram::of(function)?, given, make: Some(make), _kept: kept, _array: array })
+    }
+}
+
+/// A call that goes on. Dropped, it calls off what has not begun.
+pub(crate) struct Run<F: TaskFunction, In> {
+    place: Place,
+    call: Arc<Call<F::Output>>,
+    function: F,
+    setup: Setup,
+    stoppable: bool,
+    /// `None` at its end.
+    input: Option<In>,
+    /// So many tasks were handed out.
+    begun: usize,
+    /// So many were taken out of the call.
+    taken: usize,
+    /// So many the user has got.
+    pub(crate) consumed: usize,
+    chunk: Chunk,
+    /// Results are of use only together.
+    pub(crate) patient: bool,
+    /// Why the last task was not taken on.
+    refused: Option<Error>,
+    /// It is not called off with this.
+    detached: bool,
+}
+
+impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
+    /// `alone`: nothing can be called off together.
+    pub(crate) fn start(
+        place: Place,
+        alone: bool,
+        function: F,
+        setup: Setup,
+        input: In,
+        chunk: Chunk,
+        terms: Terms,
+    ) -> Self {
+        let call = Arc::new(Call::new(terms));
+        let stoppable = match &place {
+            Place::Processes(crew) => !alone && crew.control.open_call(call.number),
+            Place::Here(_) => false,
+        };
+        let mut run = Self {
+            place,
+            call,
+            function,
+            setup,
+            stoppable,
+            input: Some(input),
+            begun: 0,
+            taken: 0,
+            consumed: 0,
+            chunk,
+            patient: false,
+            refused: None,
+            detached: false,
+        };
+        run.fill();
+        run
+    }
+
+    /// How many tasks there will be, as far as that is known.
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        let (least, most) = self.input.as_ref().map_or((0, Some(0)), Iterator::size_hint);
+        let open = self.begun - self.consumed;
+        (least.saturating_add(open), most.and_then(|most| most.checked_add(open)))
+    }
+
+    pub(crate) fn call(&self) -> &Arc<Call<F::Output>> {
+        &self.call
+    }
+
+    /// The call, which goes on by itself with the tasks that were handed out.
+    ///
+    /// # Errors
+    /// Why one of them was not taken on.
+    pub(super) fn detach(mut self) -> Result<Arc<Call<F::Output>>> {
+        self.detached = true;
+        self.refused.take().map_or_else(|| Ok(self.call.clone()), Err)
+    }
+
+    /// The next task that is settled, whichever it is.
+    pub(crate) fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
+        loop {
+            self.fill();
+            if let Some(settled) = self.call.take() {
+                self.taken += 1;
+                return Some(settled);
+            }
+            if self.input.is_none() && self.taken == self.begun {
+                return None;
+            }
+            // Who wants all of them is not woken for each.
+            let open = self.begun - self.taken;
+            let seen = self.taken + if self.patient { open / 2 } else { 0 };
+            self.call.wait(seen.min(self.begun - 1), Deadline::NEVER);
+        }
+    }
+
+    /// Hands out tasks, as far ahead as it may.
+    fn fill(&mut self) {
+        let workers = self.place.workers();
+        while self.input.is_some() {
+            self.chunk.learn(self.call.times());
+            let left = self.input.as_ref().and_then(|input| input.size_hint().1);
+            let size = match self.place {
+                Place::Processes(_) => self.chunk.size(left, workers),
+                Place::Here(_) => 1,
+            };
+            let ahead = self.begun - self.consumed;
+            if ahead != 0 && ahead + size > self.chunk.ahead(size, workers) {
+                return;
+            }
+            let (items, broken) = self.pull(size);
+            let handed = match self.place.clone() {
+                Place::Processes(crew) => self.send(&crew, items),
+                Place::Here(hall) => self.execute(&hall, items),
+            };
+            if let Err((index, error)) = handed {
+                self.call.give(index, Err(TaskErrorKind::Refused(error.to_string())));
+                self.refused = Some(error);
+                self.begun = index + 1;
+                self.input = None;
+            } else if let Some(kind) = broken {
+                let index = self.claim();
+                self.call.give(index, Err(kind));
+            }
+        }
+    }
+
+    /// So many items of the input, or all that are left. An input that panics ends with a task that tells.
+    fn pull(&mut self, count: usize) -> (Vec<F::Input>, Option<TaskErrorKind>) {
+        let mut items = Vec::with_capacity(count.min(1024));
+        let Some(input) = &mut self.input else { return (items, None) };
+        let pulled = catch_unwind(AssertUnwindSafe(|| items.extend(input.by_ref().take(count))));
+        let broken = pulled.err().map(|payload| {
+            let report = report_of_panic(&*payload);
+            std::mem::forget(payload);
+            panicked(report)
+        });
+        if items.len() < count || broken.is_some() {
+            self.input = None;
+        }
+        (items, broken)
+    }
+
+    fn execute(&mut self, hall: &Arc<Hall>, items: Vec<F::Input>) -> Result<(), (usize, Error)> {
+        for item in items {
+            let index = self.claim();
+            let make = self.setup.make.clone();
+            hall.execute(&self.call, index, self.function, item, make).map_err(|error| (index, error))?;
+        }
+        Ok(())
+    }
+
+    /// The index of the next task.
+    fn claim(&mut self) -> usize {
+        self.begun += 1;
+        self.begun - 1
+    }
+
+    fn send(&mut self, crew: &Arc<Crew>, items: Vec<F::Input>) -> Result<(), (usize, Error)> {
+        let mut items = items.into_iter();
+        loop {
+            let first = self.begun;
+            let drafted = segment::keeping(|| {
+                let mut draft = self.draft()?;
+                let mut failed = None;
+                for item in items.by_ref() {
+                    let index = self.claim();
+                    if let Err(why) = draft.add(|bytes| encode(&item, bytes)) {
+                        failed = Some((index, why));
+                        break;
+                    }
+                }
+                Ok::<_, Error>((draft, failed))
+            });
+            let ((draft, failed), kept) = drafted.map_err(|error| (first, error))?;
+            if draft.tasks() != 0 {
+                let call_number = self.call.number;
+                let call = self.call.clone();
+                let make = |number| Job {
+                    call,
+                    call_number,
+                    first,
+                    tasks: draft.tasks(),
+                    done: 0,
+                    attempts: 0,
+                    bytes: draft.into_bytes(number),
+                    kept: Arc::new(kept),
+                };
+                crew.take_on(make).map_err(|error| (first, error))?;
+            }
+            let Some((index, why)) = failed else { return Ok(()) };
+            self.call.give(index, Err(TaskErrorKind::Encode(why)));
+        }
+    }
+
+    fn draft(&self) -> Result<Draft> {
+        head(self.function, &*self.call, self.setup.program, self.stoppable, &self.setup.given)
+    }
+}
+
+/// An order without tasks.
+fn head<F: TaskFunction>(
+    function: F,
+    call: &Call<F::Output>,
+    setup: SetupProgram,
+    stoppable: bool,
+    given: &[u8],
+) -> Result<Draft> {
+    let timed = if call.terms().timeout.is_some() { TIMED } else { 0 };
+    let flags = timed | if stoppable { STOPPABLE } else { 0 };
+    let task = TaskProgram::of(function)?;
+    Ok(Draft::new(OrderHead { number: 0, call: call.number, task, setup, given: 0, flags }, given))
+}
+
+/// An order with one task.
+pub(super) fn order<F: TaskFunction<State = ()>>(
+    function: F,
+    call: &Call<F::Output>,
+    input: &F::Input,
+) -> Result<(Draft, Kept), TaskErrorKind> {
+    let draft = head(function, call, SetupProgram::none(), false, &[]);
+    let mut draft = draft.map_err(|error| TaskErrorKind::Refused(error.to_string()))?;
+    let added = segment::keeping(|| draft.add(|bytes| encode(input, bytes)));
+    let ((), kept) = added.map_err(TaskErrorKind::Encode)?;
+    Ok((draft, kept))
+}
+
+/// All results, in the order of the input, or the first error. What has not begun then is called off.
+pub(super) fn collect<F: TaskFunction, In: Iterator<Item = F::Input>>(
+    mut run: Run<F, In>,
+) -> Result<Vec<F::Output>, TaskError> {
+    run.patient = true;
+    let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
+    while let Some((index, result)) = run.next() {
+        run.consumed += 1;
+        put(&mut results, index, result?);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// A result or an error for each item, in the order of the input.
+pub(super) fn outcomes<F: TaskFunction, In: Iterator<Item = F::Input>>(
+    mut run: Run<F, In>,
+) -> Vec<Result<F::Output, TaskError>> {
+    run.patient = true;
+    let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
+    while let Some((index, result)) = run.next() {
+        run.consumed += 1;
+        put(&mut results, index, result);
+    }
+    results.into_iter().flatten().collect()
+}
+
+fn put<T>(results: &mut Vec<Option<T>>, index: usize, result: T) {
+    if results.len() <= index {
+        results.resize_with(index + 1, || None);
+    }
+    results[index] = Some(result);
+}
+
+/// Appends the bytes of a task's argument; a panic of its `Serialize` is an error of this task alone.
+fn encode<I: message::Message>(item: &I, bytes: &mut Vec<u8>) -> Result<(), String> {
+    let written = catch_unwind(AssertUnwindSafe(|| message::encode_to(item, bytes)));
+    match written {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(payload) => {
+            let report = report_of_panic(&*payload);
+            std::mem::forget(payload);
+            Err(format!("its type panicked: {}", report.message))
+        }
+    }
+}
+
+impl<F: TaskFunction, In> Drop for Run<F, In> {
+    fn drop(&mut self) {
+        if self.detached {
+            return;
+        }
+        if let Place::Processes(crew) = &self.place {
+            if self.consumed == self.begun && self.input.is_none() {
+                crew.control.end_call(self.call.number);
+            } else {
+                crew.end_call(self.call.number);
+            }
+        }
+        self.call.cancel();
+    }
+}

@@ -1,0 +1,212 @@
+//! What a worker does: takes orders, runs their tasks one by one, answers each.
+//!
+//! # Safety
+//! Runs the programs in the orders, which its parent has put together.
+
+#![allow(unsafe_code)]
+
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    control::Control,
+    nesting,
+    order::{ANSWER, AnswerHead, IN_ORDER, Order, STOPPABLE, TIMED, head_of},
+    program::{Kind, State},
+};
+use crate::{
+    array::Array,
+    deadline::{self, Deadline},
+    error::{Error, ErrorKind, Result},
+    message,
+    process::report_of_panic,
+    queue::{Fault, Queue},
+    shared::Shared,
+};
+
+/// An order: see the module `order`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Orders;
+
+/// An answer: see the module `order`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answers;
+
+/// What a worker is given when it starts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Post {
+    pub(super) orders: Queue<Orders>,
+    pub(super) answers: Queue<Answers>,
+    pub(super) control: Shared<Control>,
+    pub(super) desk: u32,
+    /// It leaves after so many tasks.
+    pub(super) recycle_after: Option<u64>,
+    /// It leaves when it has had nothing to do for so long.
+    pub(super) idle_timeout: Option<Duration>,
+    /// Its part of the CPUs.
+    pub(super) share: usize,
+}
+
+/// A worker's life.
+pub(super) fn work(post: Post) {
+    let desk = post.control.desk(post.desk as usize);
+    desk.open();
+    nesting::enter_worker(post.share);
+    // A system call each time.
+    let worker = process::id();
+    let mut states = States::default();
+    let mut left = post.recycle_after.unwrap_or(u64::MAX);
+    let (mut bytes, mut answer) = (Vec::new(), Vec::new());
+    while left != 0 {
+        let deadline = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
+        let note = |place, bytes: &[u8]| head_of(bytes).is_none_or(|head| desk.take(place, head.number));
+        match post.orders.core().receive_noted(&mut bytes, deadline, note) {
+            Ok(true) => {}
+            // Condemned, closed, or long idle.
+            Ok(false) | Err(Fault::Closed | Fault::NotYet) => return,
+            Err(Fault::Failed(error)) => return eprintln!("commons: a worker cannot take orders: {error}"),
+        }
+        let Some(order) = Order::read(&bytes) else { continue };
+        if let Err(error) = follow(&post, worker, &order, &mut states, &mut left, &mut answer) {
+            return eprintln!("commons: a worker cannot answer: {error}");
+        }
+    }
+}
+
+/// Runs the tasks of an order until there are none, it is called off, or this worker's time is over.
+fn follow(
+    post: &Post,
+    worker: u32,
+    order: &Order<'_>,
+    states: &mut States,
+    left: &mut u64,
+    answer: &mut Vec<u8>,
+) -> Result<()> {
+    let desk = post.control.desk(post.desk as usize);
+    let begin = Instant::now();
+    let head = &order.head;
+    for (number, input) in (0..).zip(order.tasks()) {
+        if *left == 0 {
+            return Ok(());
+        }
+        let cancelled = head.flags & STOPPABLE != 0 && !post.control.is_open(head.call);
+        let now = (head.flags & TIMED != 0).then(deadline::nanoseconds);
+        if !cancelled && !desk.begin(number, now) {
+            *left = 0;
+            return Ok(());
+        }
+        answer.clear();
+        answer.resize(ANSWER, 0);
+        let kind = if cancelled {
+            Kind::Cancelled
+        } else {
+            run(order, states.of(order, &post.control), input, answer)
+        };
+        let micros = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let said = AnswerHead { order: head.number, task: number, kind: kind as u32, worker, micros };
+        send(&post.answers, answer, said)?;
+        if cancelled {
+            return Ok(());
+        }
+        *left -= 1;
+    }
+    Ok(())
+}
+
+fn run(order: &Order<'_>, state: &mut Result<State, Refusal>, input: &[u8], answer: &mut Vec<u8>) -> Kind {
+    let ran = caught(|| {
+        let state = state.as_deref_mut().map_err(|refusal| refusal.clone())?;
+        // SAFETY: the order came from the parent, who takes programs from `TaskProgram::of`.
+        let ran = unsafe { order.head.task.run(state, input, answer) };
+        ran.map_err(|error| Refusal::of(Kind::Refused, &error))
+    });
+    ran.unwrap_or_else(|refusal| {
+        answer.truncate(ANSWER);
+        answer.extend_from_slice(&refusal.bytes);
+        refusal.kind
+    })
+}
+
+/// Sends an answer. One that is too long for any queue becomes a sentence that says so.
+fn send(answers: &Queue<Answers>, answer: &mut Vec<u8>, head: AnswerHead) -> Result<()> {
+    answer[..ANSWER].copy_from_slice(bytemuck::bytes_of(&head));
+    match answers.core().send(&answer.as_slice(), Deadline::NEVER, None) {
+        Ok(()) => Ok(()),
+        Err(Fault::Failed(error)) if head.kind != Kind::Encode as u32 => {
+            answer.truncate(ANSWER);
+            answer.extend_from_slice(error.to_string().as_bytes());
+            send(answers, answer, AnswerHead { kind: Kind::Encode as u32, ..head })
+        }
+        Err(Fault::Failed(error)) => Err(error),
+        Err(_) => Err(Error::new(ErrorKind::Closed, "the pool is gone")),
+    }
+}
+
+/// Why something could not be run, as an answer says it.
+#[derive(Clone, Debug)]
+struct Refusal {
+    kind: Kind,
+    bytes: Vec<u8>,
+}
+
+impl Refusal {
+    fn of(kind: Kind, why: &Error) -> Self {
+        Self { kind, bytes: why.to_string().into_bytes() }
+    }
+}
+
+/// Runs `f`; a panic in it becomes an answer.
+fn caught<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        let report = message::encode(&report_of_panic(&*payload));
+        // Its destructor may panic again.
+        std::mem::forget(payload);
+        Err(match report {
+            Ok(bytes) => Refusal { kind: Kind::Panicked, bytes },
+            Err(error) => Refusal::of(Kind::Encode, &error),
+        })
+    })
+}
+
+/// The states of the calls that go on.
+#[derive(Default)]
+struct States(Vec<(u64, Result<State, Refusal>)>);
+
+impl States {
+    /// The state for an order, which is made for the first one of its call.
+    fn of(&mut self, order: &Order<'_>, control: &Control) -> &mut Result<State, Refusal> {
+        let call = order.head.call;
+        let known = self.0.iter().position(|(of, _)| *of == call);
+        let at = known.unwrap_or_else(|| {
+            // Others go first: they may be large.
+            let dropped = caught(|| {
+                self.0.retain(|(of, _)| control.is_open(*of));
+                Ok(())
+            });
+            self.0.push((call, dropped.and_then(|()| caught(|| make(order)))));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
+    }
+}
+
+fn make(order: &Order<'_>) -> Result<State, Refusal> {
+    let unreadable = |error: Error| Refusal::of(Kind::Decode, &error);
+    let given = match order.given.split_first() {
+        None => return Ok(Box::new(())),
+        Some((&IN_ORDER, given)) => Cow::Borrowed(given),
+        Some((_, place)) => {
+            let place: Array<u8> = message::decode(place).map_err(unreadable)?;
+            Cow::Owned(place.to_vec())
+        }
+    };
+    // SAFETY: the order came from the parent, who takes programs from `SetupProgram::of`.
+    let made = unsafe { order.head.setup.run(&given) };
+    made.map_err(unreadable)
+}
