@@ -235,7 +235,12 @@ mod tests {
     fn job(call: &Arc<Noted>, number: u64) -> Job {
         let mut draft = Draft::new(OrderHead::zeroed(), &[]);
         for task in [b"a", b"b", b"c"] {
-            let Ok(()) = draft.add(|bytes| Ok::<_, std::convert::Infallible>(bytes.extend_from_slice(task)));
+            draft
+                .add(|bytes| {
+                    bytes.extend_from_slice(task);
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
         }
         Job {
             call: call.clone(),
