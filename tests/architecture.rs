@@ -69,6 +69,7 @@ const UNSAFE: &[&str] = &[
     "sys/linux/hooks.rs",
     "sys/linux/identity.rs",
     "sys/linux/image.rs",
+    "sys/linux/interrupt.rs",
     "sys/linux/map.rs",
     "sys/linux/parent.rs",
     "sys/linux/per_process.rs",

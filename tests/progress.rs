@@ -18,9 +18,9 @@ use common::{
     command, eventually, examples,
     forks::{BOTH, end_of, fork, in_child},
     play, unique,
-    workers::{bounded, has, join, join_all, kill, panic_of},
+    workers::{LONG, bounded, has, join, join_all, kill, panic_of},
 };
-use commons::{ErrorKind, Progress, ProgressLine, Shared, Value};
+use commons::{ErrorKind, Progress, ProgressLine, Shared, Value, sync::Barrier};
 
 commons::init_in_tests!();
 
@@ -39,17 +39,24 @@ fn role() {
 #[test]
 fn many_processes_and_threads_count_exactly() {
     let _bounded = bounded("many_processes_and_threads_count_exactly");
-    let done = Progress::new(6000).unwrap();
-    let count = |done: Progress| {
+    const EACH: u64 = 200_000;
+    let done = Progress::new(6 * EACH).unwrap();
+    let start = Shared::new(Barrier::new(6)).unwrap();
+    let count = |(done, start): (Progress, Shared<Barrier>)| {
+        let in_a_thread = || {
+            start.wait_timeout(LONG).unwrap();
+            (0..EACH).for_each(|_| done.inc(1));
+        };
         std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| (0..1000).for_each(|_| done.inc(1)));
-            }
+            scope.spawn(in_a_thread);
+            scope.spawn(in_a_thread);
         })
     };
     assert!(!done.is_done());
-    join_all((0..3).map(|_| commons::spawn(done.clone(), count)));
-    assert_eq!((done.position(), done.total(), done.is_done()), (6000, 6000, true));
+    // All are started before the first is joined.
+    let workers: Vec<_> = (0..3).map(|_| commons::spawn((done.clone(), start.clone()), count)).collect();
+    join_all(workers);
+    assert_eq!((done.position(), done.total(), done.is_done()), (6 * EACH, 6 * EACH, true));
     done.set(10);
     done.set_total(0);
     assert_eq!((done.position(), done.total(), done.is_done()), (10, 0, false));

@@ -137,6 +137,13 @@ impl<S> Parallel<S> {
         self
     }
 
+    /// Whether Ctrl-C ends the workers, and then the program: yes unless said otherwise. See
+    /// [`PoolBuilder::ctrl_c`](crate::PoolBuilder::ctrl_c).
+    pub fn ctrl_c(mut self, handled: bool) -> Self {
+        self.settings.no_guard = !handled;
+        self
+    }
+
     /// Shows a bar while the call runs, or lines where stderr is no terminal.
     #[doc(alias = "tqdm")]
     pub fn progress(mut self, shown: bool) -> Self {

@@ -7,7 +7,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     failure::Failure,
     message::Message,
     workers::{
@@ -197,9 +197,9 @@ impl Parallel {
     /// # Errors
     /// As [`map`](Parallel::map).
     pub fn run<R: Message>(self, calls: impl IntoIterator<Item = Delayed<R>>) -> Result<Vec<R>, TaskError> {
-        let place = self.settings.place();
-        let place =
-            place.map_err(|error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None))?;
+        let refused = |error: Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
+        let place = self.settings.place().map_err(refused)?;
+        let _guard = self.settings.guard(&place).map_err(refused)?;
         do_all(&place, calls.into_iter().map(|call| call.0), self.settings.terms())
     }
 

@@ -10,7 +10,7 @@ use crate::{
     cpus::{cpu_count, jobs},
     error::{Error, ErrorKind, Result},
     progress::ProgressLine,
-    workers::{Chunk, Place, Terms, share},
+    workers::{Chunk, Guard, Place, Terms, guard, share},
 };
 
 /// Makes a line of progress.
@@ -28,6 +28,7 @@ pub(super) struct Settings {
     pub(super) look_ahead: Option<usize>,
     pub(super) progress: bool,
     pub(super) look: Option<Look>,
+    pub(super) no_guard: bool,
 }
 
 impl Settings {
@@ -63,6 +64,16 @@ impl Settings {
             )),
             Kind::Threads => threads(workers),
             Kind::Processes => warm::crew(workers, self.inner_threads).map(Place::Processes),
+        }
+    }
+
+    /// What ends the workers of this place with Ctrl-C, if that is wanted.
+    pub(super) fn guard(&self, place: &Place) -> Result<Option<Guard>> {
+        match place {
+            Place::Processes(crew) if !self.no_guard => {
+                guard(crew).map(Some).map_err(|error| Error::os("cannot handle Ctrl-C", error))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) fn crew(workers: usize, inner_threads: Option<usize>) -> Result<Arc<C
     if let Some(Warm { process, habits: known, crew }) = &*warm
         && *process == fork::mark()
         && *known == habits
+        && crew.is_open()
     {
         return Ok(crew.clone());
     }

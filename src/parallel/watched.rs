@@ -4,7 +4,7 @@ use super::{settings::Settings, verbose::Lines};
 use crate::{
     error::Result,
     progress::{Drawing, ProgressLine},
-    workers::{Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
+    workers::{Guard, Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
 };
 
 /// A call, and what is shown of it.
@@ -12,6 +12,7 @@ pub(super) struct Watched<F: TaskFunction, In> {
     run: Run<F, In>,
     lines: Option<Lines>,
     _drawing: Option<Drawing>,
+    _guard: Option<Guard>,
 }
 
 impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
@@ -25,6 +26,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
         let refused =
             |error: crate::error::Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
         let place = settings.place().map_err(refused)?;
+        let guard = settings.guard(&place).map_err(refused)?;
         let setup = setup.map_err(refused)?;
         let total = input.size_hint();
         let total = total.1.filter(|&most| most == total.0);
@@ -45,7 +47,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
         } else {
             None
         };
-        Ok(Self { run, lines, _drawing: drawing })
+        Ok(Self { run, lines, _drawing: drawing, _guard: guard })
     }
 
     /// The next result, whichever it is. `consume`: the user has got it.

@@ -77,6 +77,12 @@ impl Artist {
         }
     }
 
+    /// Nothing is drawn any more of what is drawn now.
+    pub(super) fn end_all(&self) {
+        let places = lock(&self.drawings).places.clone();
+        places.iter().for_each(|place| self.end(place));
+    }
+
     fn wake(&self, mut drawings: MutexGuard<'_, Drawings>) {
         drawings.has_changed = true;
         drop(drawings);

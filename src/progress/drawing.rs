@@ -111,6 +111,11 @@ impl Drawing {
     }
 }
 
+/// Ends all drawings of this process: somebody else has the terminal.
+pub(crate) fn end_all() {
+    Artist::here().end_all();
+}
+
 impl Drop for Drawing {
     fn drop(&mut self) {
         // In a forked child the drawing is the parent's.

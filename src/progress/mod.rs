@@ -26,6 +26,7 @@ mod drawing;
 mod handle;
 mod counter;
 
+pub(crate) use self::drawing::end_all;
 pub use self::{
     drawing::{Drawing, draw, draw_as},
     handle::Progress,

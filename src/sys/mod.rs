@@ -21,6 +21,7 @@
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
 //! | `family` | who is whose child, and who stands still |
+//! | `interrupt` | Ctrl-C, caught for a while |
 //! | `parent` | what happens when the parent ends |
 //! | `image`, `spawn` | the running program: its code, its build; and started once more |
 

@@ -88,11 +88,13 @@ pub(crate) struct Crew {
 
 struct Office {
     books: Books,
-    workers: Vec<Option<Process<()>>>,
+    workers: Vec<Option<Arc<Process<()>>>>,
     stage: Stage,
     bad_starts: u32,
     /// No worker is started before the next task comes: none of the last ones lived.
     resting: bool,
+    /// Interrupted: nothing is handed out, and nobody is told anything.
+    frozen: bool,
     listener: Option<thread::JoinHandle<()>>,
 }
 
@@ -117,6 +119,7 @@ impl Crew {
             stage: Stage::Open,
             bad_starts: 0,
             resting: false,
+            frozen: false,
             listener: None,
         };
         let crew = Arc::new(Self {
@@ -144,6 +147,9 @@ impl Crew {
 
     /// Unlocks, then tells calls what is new.
     fn unlock(&self, mut office: MutexGuard<'_, Office>) {
+        if office.frozen {
+            return;
+        }
         let news = std::mem::take(&mut office.books.news);
         if office.books.is_empty() {
             if office.stage == Stage::Closing {
@@ -180,7 +186,7 @@ impl Crew {
                     crew.died(desk);
                 }
             };
-            *place = Some(self.habits.builder().spawn_and_tell(post, work, told)?);
+            *place = Some(Arc::new(self.habits.builder().spawn_and_tell(post, work, told)?));
             missing -= 1;
         }
         Ok(())
@@ -188,7 +194,7 @@ impl Crew {
 
     /// As many workers as there is work for.
     fn heal(self: &Arc<Self>, office: &mut Office) {
-        if office.resting {
+        if office.resting || office.frozen {
             return;
         }
         let wanted = match (office.stage, self.habits.idle_timeout) {
@@ -241,6 +247,9 @@ impl Crew {
 
     /// Sends waiting orders, as many as may be on their way.
     fn hand_out(&self, office: &mut Office) {
+        if office.frozen {
+            return;
+        }
         while office.books.running.len() < ahead(self.habits.workers, office.books.order_time()) {
             let Some(job) = office.books.waiting.pop_front() else { return };
             match self.orders.core().send(&job.bytes.as_slice(), Deadline::NOW, None) {
@@ -345,7 +354,7 @@ impl Crew {
             let age = Duration::from_nanos(deadline::nanoseconds().saturating_sub(since));
             // What it begins after that nobody has asked it to stop.
             if task == job.done && age > timeout && desk.condemn(task) {
-                let _ = worker.kill();
+                kill(worker);
             }
         }
     }
@@ -388,7 +397,8 @@ impl Crew {
         match exit {
             Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
                 office.bad_starts += 1;
-                let why = worker.join().err().map_or_else(|| exit.to_string(), |error| error.to_string());
+                let why = Arc::into_inner(worker).and_then(|worker| worker.join().err());
+                let why = why.map_or_else(|| exit.to_string(), |error| error.to_string());
                 if office.bad_starts >= BAD_STARTS {
                     (office.bad_starts, office.resting) = (0, true);
                 }
@@ -416,9 +426,8 @@ impl Crew {
         office.stage = office.stage.max(stage);
         if office.stage == Stage::Terminated {
             office.books.fail_all(why);
-            for worker in office.workers.iter().flatten() {
-                let _ = worker.kill();
-            }
+            office.frozen = false;
+            office.workers.iter().flatten().for_each(kill);
             self.orders.close();
         }
         self.unlock(office);
@@ -470,8 +479,45 @@ impl Crew {
         }
     }
 
+    /// Whether it takes tasks.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().stage == Stage::Open
+    }
+
+    /// Hands out nothing more, and tells nobody what becomes of tasks.
+    pub(super) fn freeze(&self) {
+        let mut office = self.lock();
+        office.frozen = true;
+        office.books.running.values().for_each(|job| self.control.end_call(job.call_number));
+        self.take_back(&mut office);
+    }
+
+    /// Whether no worker has an order.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.lock().books.running.is_empty()
+    }
+
+    /// Kills the workers and all that descends from them.
+    pub(super) fn kill_all(&self) {
+        let workers: Vec<_> = self.lock().workers.iter().flatten().cloned().collect();
+        thread::scope(|scope| {
+            for worker in &workers {
+                scope.spawn(|| worker.kill_tree());
+            }
+        });
+    }
+
     /// The processes of the workers.
     pub(super) fn ids(&self) -> Vec<u32> {
-        self.lock().workers.iter().flatten().map(Process::id).collect()
+        self.lock().workers.iter().flatten().map(|worker| worker.id()).collect()
+    }
+}
+
+/// Kills a worker and all that descends from it. That takes a moment: on a thread of its own.
+fn kill(worker: &Arc<Process<()>>) {
+    let tree = worker.clone();
+    let killing = thread::Builder::new().name("commons-kill".into()).spawn(move || tree.kill_tree());
+    if killing.is_err() {
+        let _ = worker.kill();
     }
 }

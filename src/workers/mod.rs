@@ -12,6 +12,7 @@
 //! | `books` | which orders wait, which are on their way, and what a death does to them |
 //! | `chunk` | how many tasks go together, and how far ahead |
 //! | `crew` | the workers of a pool, and the thread that listens to them |
+//! | `interrupt` | Ctrl-C while workers work |
 //! | `executor` | tasks in this process |
 //! | `run` | a call that goes on: from the input to the results |
 //! | `work` | different functions with one type of result |
@@ -29,6 +30,7 @@ mod call;
 mod books;
 mod chunk;
 mod crew;
+mod interrupt;
 mod executor;
 mod run;
 mod work;
@@ -41,6 +43,7 @@ pub(crate) use self::{
     chunk::Chunk,
     crew::{Crew, Habits},
     executor::{Hall, Sequential, Threads},
+    interrupt::{Guard, guard},
     nesting::share,
     program::{
         Combine, Folding, Keep, Made, Make, Plain, TaskFunction, Trying, TryingMade, TryingWith, With,

@@ -8,12 +8,18 @@ use super::{
     crew::{Crew, Habits},
     error::TaskError,
     executor::{Executor, Hall, Threads},
+    interrupt::{Guard, guard},
     program::{Plain, TaskFunction, Trying},
     run::{Place, Run, Setup, collect, outcomes},
     stream::{MapIter, MapUnordered},
     task::Task,
 };
-use crate::{cpus::cpu_count, error::Result, failure::Failure, message::Message};
+use crate::{
+    cpus::cpu_count,
+    error::{Error, ErrorKind, Result},
+    failure::Failure,
+    message::Message,
+};
 
 /// Worker processes, or threads, that run functions of this program.
 ///
@@ -39,6 +45,8 @@ use crate::{cpus::cpu_count, error::Result, failure::Failure, message::Message};
 #[doc(alias = "ProcessPoolExecutor")]
 #[doc(alias = "ThreadPoolExecutor")]
 pub struct Pool {
+    /// Before the place: what ends the workers needs no guard.
+    _guard: Option<Guard>,
     place: Place,
     chunk: Option<usize>,
     terms: Terms,
@@ -52,6 +60,7 @@ pub struct PoolBuilder {
     idle_timeout: Option<Duration>,
     chunk: Option<usize>,
     terms: Terms,
+    no_guard: bool,
 }
 
 impl PoolBuilder {
@@ -99,6 +108,16 @@ impl PoolBuilder {
         self
     }
 
+    /// Whether Ctrl-C ends the workers, and then the program: yes unless said otherwise.
+    ///
+    /// Tasks that have begun have a second for it; a second Ctrl-C takes that away. Then the signal goes on to
+    /// the handler that was there before, or ends the program.
+    #[must_use]
+    pub fn ctrl_c(mut self, handled: bool) -> Self {
+        self.no_guard = !handled;
+        self
+    }
+
     /// Starts the pool.
     ///
     /// # Errors
@@ -109,7 +128,9 @@ impl PoolBuilder {
         let workers = self.workers.unwrap_or_else(cpu_count);
         let Self { recycle_after, idle_timeout, chunk, terms, .. } = *self;
         let crew = Crew::start(Habits { workers, recycle_after, idle_timeout, inner_threads: None })?;
-        Ok(Pool { place: Place::Processes(crew), chunk, terms })
+        let guard = (!self.no_guard).then(|| guard(&crew)).transpose();
+        let guard = guard.map_err(|error| Error::os("cannot handle Ctrl-C", error))?;
+        Ok(Pool { _guard: guard, place: Place::Processes(crew), chunk, terms })
     }
 }
 
@@ -157,7 +178,7 @@ impl Pool {
     pub fn threads(workers: usize) -> Result<Self> {
         if workers == 0 {
             let what = "expected at least one thread and found 0";
-            return Err(crate::error::Error::new(crate::error::ErrorKind::InvalidInput, what));
+            return Err(Error::new(ErrorKind::InvalidInput, what));
         }
         Self::custom(Threads::start(workers)?)
     }
@@ -167,7 +188,12 @@ impl Pool {
     /// # Errors
     /// `InvalidInput` if it has no workers.
     pub fn custom(executor: impl Executor) -> Result<Self> {
-        Ok(Self { place: Place::Here(Hall::of(executor)?), chunk: None, terms: Terms::default() })
+        Ok(Self {
+            _guard: None,
+            place: Place::Here(Hall::of(executor)?),
+            chunk: None,
+            terms: Terms::default(),
+        })
     }
 
     /// How many workers there are.

@@ -28,6 +28,7 @@ use crate::{
     process::report_of_panic,
     queue::{Fault, Queue},
     shared::Shared,
+    sys::interrupt,
 };
 
 /// An order: see the module `order`.
@@ -58,6 +59,8 @@ pub(super) fn work(post: Post) {
     let desk = post.control.desk(post.desk as usize);
     desk.open();
     nesting::enter_worker(post.share);
+    // A terminal sends Ctrl-C to all processes in it: the parent says what becomes of the workers.
+    let _ = interrupt::shrug_off();
     // A system call each time.
     let worker = process::id();
     let mut states = States::default();

@@ -66,9 +66,10 @@ impl Bell {
         let _ = retry_on_intr(|| rustix::io::write(&self.0, &1u64.to_ne_bytes()));
     }
 
-    pub(crate) fn quiet(&self) {
+    /// Whether it rang.
+    pub(crate) fn quiet(&self) -> bool {
         // The only error is that it is quiet.
-        let _ = retry_on_intr(|| rustix::io::read(&self.0, &mut [0u8; 8]));
+        retry_on_intr(|| rustix::io::read(&self.0, &mut [0u8; 8])).is_ok()
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod map;
 pub(crate) mod socket;
 pub(crate) mod pidfd;
 pub(crate) mod events;
+pub(crate) mod interrupt;
 pub(crate) mod family;
 pub(crate) mod parent;
 pub(crate) mod image;

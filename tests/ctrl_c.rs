@@ -1,0 +1,219 @@
+//! Ctrl-C in a real terminal while workers work.
+
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{PATIENCE, command, eventually, hear, play, say, unique};
+use commons::{ErrorKind, Parallel, Pool, TaskErrorKind, Value};
+use rustix::{
+    process::{Pid, test_kill_process},
+    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+};
+
+commons::init_in_tests!();
+
+#[test]
+fn role() {
+    play(&[("endless", endless), ("own handler", own_handler), ("switched off", switched_off)]);
+}
+
+/// A program in a terminal of its own.
+struct Terminal {
+    master: File,
+    child: Child,
+    shown: thread::JoinHandle<String>,
+    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Terminal {
+    fn of(role: &str) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
+        let mut command = command(role);
+        command.stderr(Stdio::from(terminal));
+        // SAFETY: two system calls, which are allowed between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::setsid()?;
+                rustix::process::ioctl_tiocsctty(std::io::stderr())?;
+                Ok(())
+            })
+        };
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let master = File::from(master);
+        let mut reader = master.try_clone().unwrap();
+        let shown = thread::spawn(move || {
+            let (mut text, mut bytes) = (String::new(), [0; 4096]);
+            // An error: nobody has the terminal any more.
+            while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                text.push_str(&String::from_utf8_lossy(&bytes[..n]));
+            }
+            text
+        });
+        Self { master, child, shown, lines }
+    }
+
+    /// The next thing that it says.
+    fn line(&mut self) -> String {
+        loop {
+            let line = self.lines.next().expect("it says something").unwrap();
+            if let Some(said) = line.strip_prefix("@@") {
+                return said.to_owned();
+            }
+        }
+    }
+
+    fn ctrl_c(&mut self) {
+        self.master.write_all(b"\x03").unwrap();
+    }
+
+    /// How it ended, after how long, and what was on the terminal.
+    fn ends(mut self) -> (ExitStatus, Duration, String) {
+        let begin = Instant::now();
+        eventually("it ends", || self.child.try_wait().unwrap().is_some());
+        let took = begin.elapsed();
+        let status = self.child.wait().unwrap();
+        (status, took, self.shown.join().unwrap())
+    }
+}
+
+fn is_gone(pid: u32) -> bool {
+    test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_err()
+}
+
+/// Tasks that never end; the first of each worker starts a process that is not ours.
+fn endless() {
+    let name = unique("ctrl-c");
+    let named = Value::create(&name, [0u32; 4]).unwrap();
+    say(&name);
+    let _ = Parallel::new().jobs(2).progress(true).with(named).map(0..1000usize, |named, n| -> () {
+        let stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+        named.update(|ids| (ids[n % 2], ids[2 + n % 2]) = (std::process::id(), stranger.id()));
+        loop {
+            thread::park();
+        }
+    });
+}
+
+#[test]
+fn everything_ends_with_one_message_and_nothing_is_left() {
+    let mut terminal = Terminal::of("endless");
+    let name = terminal.line();
+    let named = Value::<[u32; 4]>::open(&name).unwrap();
+    assert!(named.wait_until_timeout(|ids| ids.iter().all(|&id| id != 0), PATIENCE).is_ok());
+    let ids = named.get();
+    drop(named);
+    terminal.ctrl_c();
+    let (status, took, shown) = terminal.ends();
+    assert_eq!(status.signal(), Some(2), "{status} {shown}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(shown.matches("interrupted").count(), 1, "{shown}");
+    assert!(!shown.contains("panicked") && !shown.contains("cancelled"), "{shown}");
+    eventually("workers and their children are gone", || ids.iter().all(|&id| is_gone(id)));
+    eventually("the name is gone", || {
+        Value::<[u32; 4]>::open(&name).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    });
+}
+
+#[test]
+fn a_second_time_ends_it_at_once() {
+    let mut terminal = Terminal::of("endless");
+    let name = terminal.line();
+    let named = Value::<[u32; 4]>::open(&name).unwrap();
+    assert!(named.wait_until_timeout(|ids| ids.iter().all(|&id| id != 0), PATIENCE).is_ok());
+    drop(named);
+    terminal.ctrl_c();
+    terminal.ctrl_c();
+    assert_eq!(terminal.ends().0.signal(), Some(2));
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note(_: libc::c_int) {
+    INTERRUPTED.store(true, SeqCst);
+}
+
+fn handler() -> usize {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null action changes nothing, and the old one is written to our memory.
+    unsafe { libc::sigaction(libc::SIGINT, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: written by the call.
+    unsafe { action.assume_init() }.sa_sigaction
+}
+
+fn own_handler() {
+    // SAFETY: the handler stores to an atomic.
+    unsafe { libc::signal(libc::SIGINT, note as *const () as usize) };
+    let own = handler();
+    let begun = Value::new(0u32).unwrap();
+    let pool = Pool::new(2).unwrap();
+    assert_ne!(handler(), own);
+    let task = pool
+        .submit(begun.clone(), |begun| -> () {
+            begun.set(1);
+            loop {
+                thread::park();
+            }
+        })
+        .unwrap();
+    begun.wait_until(|&begun| begun == 1);
+    say("begun");
+    let error = task.join().unwrap_err();
+    assert!(matches!(error.kind(), TaskErrorKind::Cancelled | TaskErrorKind::Exit(_)), "{error}");
+    let end = Instant::now() + PATIENCE;
+    while !INTERRUPTED.load(SeqCst) && Instant::now() < end {
+        thread::yield_now();
+    }
+    drop(pool);
+    assert_eq!(handler(), own, "what was there is there again");
+    say(format!("told {}", INTERRUPTED.load(SeqCst)));
+    hear();
+}
+
+#[test]
+fn who_has_a_handler_goes_on_without_the_workers() {
+    let mut terminal = Terminal::of("own handler");
+    assert_eq!(terminal.line(), "begun");
+    terminal.ctrl_c();
+    assert_eq!(terminal.line(), "told true");
+    drop(terminal.child.stdin.take());
+    let (status, _, shown) = terminal.ends();
+    assert!(status.success(), "{shown}");
+}
+
+fn switched_off() {
+    let before = handler();
+    let pool = Pool::builder().workers(1).ctrl_c(false).build().unwrap();
+    assert_eq!(handler(), before);
+    assert_eq!(pool.map(0..3u32, |n| n).unwrap(), [0, 1, 2]);
+    let guarded = Pool::new(1).unwrap();
+    assert_ne!(handler(), before);
+    drop(guarded);
+    assert_eq!(handler(), before);
+    say("done");
+    hear();
+}
+
+#[test]
+fn the_handler_is_there_only_while_it_is_wanted() {
+    let mut terminal = Terminal::of("switched off");
+    assert_eq!(terminal.line(), "done");
+    drop(terminal.child.stdin.take());
+    assert!(terminal.ends().0.success());
+}
