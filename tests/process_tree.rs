@@ -129,9 +129,9 @@ fn grow_at(grow: fn(Sender<u32>)) -> usize {
     GROW.iter().position(|&other| std::ptr::fn_addr_eq(other, grow)).unwrap()
 }
 
-/// A shell that never stops starting shells, which start others.
+/// A shell that starts shells, which start others; far more than are told of.
 fn by_shells(tell: Sender<u32>) {
-    let script = "while :; do sh -c 'sh -c \"sleep 1000\" & sleep 1000' & echo $!; done";
+    let script = "i=0; while [ $((i += 1)) -lt 300 ]; do sh -c 'sh -c \"sleep 1000\" & sleep 1000' & echo $!; done; wait";
     let mut shell = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
     for line in BufReader::new(shell.stdout.take().unwrap()).lines() {
         let _ = tell.try_send(&line.unwrap().parse().unwrap());

@@ -52,7 +52,7 @@ impl Function {
         let (function, runner) = (address(self.function)?, address(self.runner)?);
         let runner = ptr::with_exposed_provenance::<()>(runner);
         // SAFETY: the caller promises that `of` made both distances, in an image with this build id
-        // or hash, so the same bytes lie at the same distance here, inside code, as checked. `of`
+        // or of this very file, so the same bytes lie at the same distance here, inside code, as checked. `of`
         // takes the runner's from a `Runner`, hence a `Runner` is what is at this address.
         let runner = unsafe { mem::transmute::<*const (), Runner>(runner) };
         // SAFETY: by the invariants the runner is `run::<A, R>` and the other address, found in the

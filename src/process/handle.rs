@@ -293,7 +293,7 @@ impl<R> Process<R> {
     /// so on, whoever started them and how. One that has ended is fine.
     ///
     /// All are stopped first, so that none starts another meanwhile. It takes some milliseconds, and
-    /// at most about two seconds; like [`kill`](Self::kill) it does not wait until they are gone.
+    /// at most about five seconds; like [`kill`](Self::kill) it does not wait until they are gone.
     ///
     /// Whose own parent has ended before descends from nobody here any more, and is not found: so a
     /// daemon lives on, and so do the descendants of a process that has ended already, except

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A tree that still grows after this time is killed as far as it is known.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
 /// A thread that sleeps in the kernel for this long will not start a process when it wakes: it
 /// waits for one that it has started, which was stopped before it ran its program.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -152,4 +152,44 @@ impl Tree<'_> {
 
 fn unless_gone(sent: io::Result<()>) -> io::Result<()> {
     sent.or_else(|error| if pidfd::is_gone(&error) { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+    use crate::sys::identity::ProcessId;
+
+    fn sleep() -> Child {
+        Command::new("sleep").arg("1000").spawn().unwrap()
+    }
+
+    #[test]
+    fn who_is_no_child_or_has_another_start_is_not_touched() {
+        let mut sleeps = [sleep(), sleep()];
+        let (of_root, stranger) = (pidfd::open(sleeps[0].id()).unwrap(), sleeps[1].id());
+        let root = Member { pid: sleeps[0].id(), process: Box::new(of_root) };
+        let places = HashMap::from([(root.pid, 0)]);
+        let mut tree = Tree { members: vec![root], places, refusal: None };
+        let process = family::look(stranger).unwrap().process;
+        // What a listing showed before the number was another's.
+        let was_a_child = Relation { process, parent: sleeps[0].id() };
+        assert!(tree.stopped_child(0, was_a_child).unwrap().is_none());
+        let older = ProcessId { start: process.start - 1, ..process };
+        let older = Relation { process: older, parent: std::process::id() };
+        assert!(tree.stopped_child(0, older).unwrap().is_none());
+        // A true relation, but the parent has ended: the number in it may be another's.
+        sleeps[0].kill().unwrap();
+        let limit = Deadline::after(Duration::from_secs(60));
+        assert!(pidfd::wait_for_end(tree.members[0].process.as_fd(), limit).unwrap());
+        let now = family::look(stranger).unwrap();
+        assert!(tree.stopped_child(0, now).unwrap().is_none());
+        assert!(!tree.has(sleeps[0].id()).unwrap(), "one that has ended has no number");
+        assert!(!family::states(stranger).contains('T'), "a stranger was stopped");
+        for sleep in &mut sleeps {
+            sleep.kill().unwrap();
+            sleep.wait().unwrap();
+        }
+    }
 }

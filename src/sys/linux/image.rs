@@ -29,8 +29,16 @@ pub(crate) struct Image {
     base: usize,
     /// The segments that hold code.
     text: Vec<Range<usize>>,
-    /// Its build id; without one, the size and a hash of its code.
+    /// Its build id; without one, its file. A hash of the code would tell as much, but each worker
+    /// would have to read all of it: a millisecond for some megabytes.
     build: Build,
+}
+
+/// What the loader knows of it.
+struct Found {
+    base: usize,
+    text: Vec<Range<usize>>,
+    build: Option<Build>,
 }
 
 impl Image {
@@ -38,11 +46,14 @@ impl Image {
     pub(crate) fn main() -> io::Result<&'static Self> {
         static MAIN: PerProcess<Image> = PerProcess::new();
         MAIN.get_or_try_init(|| {
-            let mut found: Option<Self> = None;
+            let mut found: Option<Found> = None;
             // SAFETY: `first` matches the callback's signature and takes `data` as the
-            // `Option<Image>` that it is, which outlives the call.
+            // `Option<Found>` that it is, which outlives the call.
             unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut found).cast()) };
-            found.filter(|image| !image.text.is_empty()).ok_or_else(|| io::ErrorKind::Unsupported.into())
+            let Some(Found { base, text, build }) = found.filter(|found| !found.text.is_empty()) else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            Ok(Self { base, text, build: build.map_or_else(file, Ok)? })
         })
     }
 
@@ -88,33 +99,29 @@ extern "C" fn first(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_vo
     let info = unsafe { &*info };
     // SAFETY: the loader gives the address and number of the object's program headers.
     let headers = unsafe { slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-    let image = describe(info.dlpi_addr as usize, headers);
-    // SAFETY: `data` is the `Option<Image>` of `Image::main`, and nobody else uses it meanwhile.
-    unsafe { *data.cast::<Option<Image>>() = Some(image) };
+    let found = describe(info.dlpi_addr as usize, headers);
+    // SAFETY: `data` is the `Option<Found>` of `Image::main`, and nobody else uses it meanwhile.
+    unsafe { *data.cast::<Option<Found>>() = Some(found) };
     1 // stop: only the main program is wanted
 }
 
-fn describe(base: usize, headers: &[libc::Elf64_Phdr]) -> Image {
+fn describe(base: usize, headers: &[libc::Elf64_Phdr]) -> Found {
     let of_type = |kind: u32| headers.iter().filter(move |header| header.p_type == kind);
     let range = |header: &libc::Elf64_Phdr| {
         let start = base.wrapping_add(header.p_vaddr as usize);
         start..start.saturating_add(header.p_memsz as usize)
     };
-    let code = || of_type(libc::PT_LOAD).filter(|header| header.p_flags & libc::PF_X != 0);
-    let text: Vec<_> = code().map(range).collect();
-    let note = of_type(libc::PT_NOTE).find_map(|header| build_id(bytes(range(header))));
-    let build = note.unwrap_or_else(|| {
-        let readable = code().filter(|header| header.p_flags & libc::PF_R != 0);
-        hash(text.iter().map(Range::len).sum(), readable.map(|header| bytes(range(header))))
-    });
-    Image { base, text, build }
+    let code = of_type(libc::PT_LOAD).filter(|header| header.p_flags & libc::PF_X != 0);
+    let text: Vec<_> = code.map(range).collect();
+    let build = of_type(libc::PT_NOTE).find_map(|header| build_id(bytes(range(header))));
+    Found { base, text, build }
 }
 
 /// The bytes of a readable segment of the main program.
 fn bytes(segment: Range<usize>) -> &'static [u8] {
     let start = std::ptr::with_exposed_provenance(segment.start);
     // SAFETY: the range comes from a program header of the main image, so it is mapped, readable
-    // and no longer than that segment; code and notes are never written or unmapped.
+    // and no longer than that segment; notes are never written or unmapped.
     unsafe { slice::from_raw_parts(start, segment.len()) }
 }
 
@@ -139,18 +146,15 @@ fn build_id(mut notes: &[u8]) -> Option<Build> {
     }
 }
 
-/// Size and a hash of code; FNV-1a over words, which is enough to tell two builds apart.
-fn hash<'a>(size: usize, segments: impl Iterator<Item = &'a [u8]>) -> Build {
-    let mut state = 0xcbf2_9ce4_8422_2325u64;
-    for word in segments.flat_map(|segment| segment.chunks_exact(8)) {
-        let word = u64::from_ne_bytes(word.try_into().unwrap_or_default());
-        state = (state ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
-    }
+/// The file of the running program. As long as it runs, nobody can write to that file.
+fn file() -> io::Result<Build> {
+    let file = rustix::fs::stat("/proc/self/exe")?;
     let mut build = Build::default();
-    build[..4].copy_from_slice(b"hash");
-    build[8..16].copy_from_slice(&(size as u64).to_ne_bytes());
-    build[16..24].copy_from_slice(&state.to_ne_bytes());
-    build
+    build[..4].copy_from_slice(b"file");
+    build[8..16].copy_from_slice(&file.st_dev.to_ne_bytes());
+    build[16..24].copy_from_slice(&file.st_ino.to_ne_bytes());
+    build[24..].copy_from_slice(&file.st_size.to_ne_bytes());
+    Ok(build)
 }
 
 #[cfg(test)]
@@ -180,9 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_sees_size_and_every_word() {
-        let (a, b) = ([1u8; 64], [2u8; 64]);
-        assert_ne!(hash(64, [&a[..]].into_iter()), hash(64, [&b[..]].into_iter()));
-        assert_ne!(hash(64, [&a[..]].into_iter()), hash(65, [&a[..]].into_iter()));
+    fn a_program_without_a_build_id_is_told_by_its_file() {
+        let build = file().unwrap();
+        assert_eq!(build, file().unwrap());
+        assert_eq!(&build[..4], b"file");
+        let size = std::fs::metadata("/proc/self/exe").unwrap().len();
+        assert_eq!(build[24..], size.to_ne_bytes());
     }
 }
