@@ -63,6 +63,7 @@ const UNSAFE: &[&str] = &[
     "sync/versioned.rs",
     "sys/linux/barrier.rs",
     "sys/linux/descriptor.rs",
+    "sys/linux/exhaustion.rs",
     "sys/linux/filelock.rs",
     "sys/linux/fork.rs",
     "sys/linux/futex.rs",

@@ -103,8 +103,9 @@ fn endless() {
     let named = Value::create(&name, [0u32; 4]).unwrap();
     say(&name);
     let _ = Parallel::new().jobs(2).progress(true).with(named).map(0..1000usize, |named, n| -> () {
-        let stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
         named.update(|ids| (ids[n % 2], ids[2 + n % 2]) = (std::process::id(), stranger.id()));
+        stranger.wait().unwrap();
         loop {
             thread::park();
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use commons::{Exit, Failure, Pool, TaskErrorKind, Value};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 commons::init_in_tests!();
 
@@ -112,4 +113,23 @@ fn terminating_is_quick_whatever_waits() {
     assert!(refused.to_string().contains("shut down"), "{refused}");
     let error = pool.map(0..3, |n: u32| n).unwrap_err();
     assert!(error.to_string().contains("task 0") && error.to_string().contains("shut down"), "{error}");
+}
+
+#[test]
+fn memory_that_runs_out_is_told_from_other_aborts() {
+    let pool = Pool::new(1).unwrap();
+    let outcomes = pool.outcomes(0..3u32, |n| {
+        let core = Rlimit { current: Some(0), maximum: Some(0) };
+        setrlimit(Resource::Core, core).unwrap();
+        if n == 1 {
+            let limit = Rlimit { current: Some(1 << 30), maximum: Some(1 << 30) };
+            setrlimit(Resource::As, limit).unwrap();
+            return std::hint::black_box(vec![1u8; 1 << 31]).len();
+        }
+        if n == 2 { process::abort() } else { 0 }
+    });
+    assert_eq!(outcomes[0], Ok(0));
+    let kind = |n: usize| outcomes[n].as_ref().unwrap_err().kind().clone();
+    assert_eq!(kind(1), TaskErrorKind::OutOfMemory(Exit::Signal(6)));
+    assert_eq!(kind(2), TaskErrorKind::Exit(Exit::Signal(6)));
 }

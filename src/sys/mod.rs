@@ -18,6 +18,7 @@
 //! | `cgroup` | where the control groups of this process are in the file system |
 //! | `memory` | how much of it the machine has and the control group may take |
 //! | `cpus` | which there are, which this thread may run on, how much of them its control group may use |
+//! | `exhaustion` | whether memory ran out |
 //! | `map` | a file in memory |
 //! | `pidfd`, `events` | another process: signal it, wait for it, collect it; wait for one of many |
 //! | `family` | who is whose child, and who stands still |

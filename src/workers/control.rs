@@ -41,7 +41,9 @@ pub(super) struct Desk {
     since: AtomicU64,
     /// It has come to its first order.
     ready: AtomicU64,
-    _reserved: [AtomicU64; 3],
+    /// An allocation has failed.
+    exhausted: AtomicU64,
+    _reserved: [AtomicU64; 2],
 }
 
 /// No further task may be begun here.
@@ -56,7 +58,8 @@ impl Control {
             begun: word(),
             since: word(),
             ready: word(),
-            _reserved: [0; 3].map(AtomicU64::new),
+            exhausted: word(),
+            _reserved: [0; 2].map(AtomicU64::new),
         };
         Self { calls: [0; CALLS].map(AtomicU64::new), desks: std::array::from_fn(desk) }
     }
@@ -95,9 +98,15 @@ pub(super) struct Legacy {
     /// The task that it had begun last.
     pub(super) begun: Option<u32>,
     pub(super) condemned: bool,
+    pub(super) exhausted: bool,
 }
 
 impl Desk {
+    /// Becomes 1 when an allocation fails.
+    pub(super) fn exhausted(&self) -> &AtomicU64 {
+        &self.exhausted
+    }
+
     /// The worker is there.
     pub(super) fn open(&self) {
         self.ready.store(1, Release);
@@ -144,11 +153,12 @@ impl Desk {
     /// What the worker, which is dead, has left. The desk is free afterwards.
     pub(super) fn clear(&self) -> Option<Legacy> {
         self.ready.store(0, Relaxed);
+        let exhausted = self.exhausted.swap(0, Relaxed) != 0;
         let begun = self.begun.swap(0, Acquire);
         let place = self.place.swap(0, Acquire).checked_sub(1)?;
         let task = (begun & !CONDEMNED).checked_sub(1).and_then(|task| u32::try_from(task).ok());
         let order = self.order.load(Relaxed);
-        Some(Legacy { place, order, begun: task, condemned: begun & CONDEMNED != 0 })
+        Some(Legacy { place, order, begun: task, condemned: begun & CONDEMNED != 0, exhausted })
     }
 }
 
@@ -165,7 +175,7 @@ mod tests {
         assert!(!desk.condemn(1), "another task than it is at");
         assert!(desk.condemn(0));
         assert!(!desk.begin(1, None));
-        let left = Legacy { place: 0, order: 7, begun: Some(0), condemned: true };
+        let left = Legacy { place: 0, order: 7, begun: Some(0), condemned: true, exhausted: false };
         assert_eq!(desk.clear(), Some(left));
         assert_eq!(desk.clear(), None);
         assert!(desk.take(9, 8) && desk.begin(0, None) && desk.condemn(0));

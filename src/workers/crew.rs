@@ -22,6 +22,7 @@ use crate::{
     process::{Exit, Process, ProcessBuilder},
     queue::{Fault, Queue},
     shared::Shared,
+    sys::exhaustion,
 };
 
 /// How a pool's workers live.
@@ -95,6 +96,8 @@ struct Office {
     resting: bool,
     /// Interrupted: nothing is handed out, and nobody is told anything.
     frozen: bool,
+    /// Processes that the kernel had killed for lack of memory when this was looked at last.
+    oom_kills: u64,
     listener: Option<thread::JoinHandle<()>>,
 }
 
@@ -120,6 +123,7 @@ impl Crew {
             bad_starts: 0,
             resting: false,
             frozen: false,
+            oom_kills: exhaustion::kills(),
             listener: None,
         };
         let crew = Arc::new(Self {
@@ -394,6 +398,7 @@ impl Crew {
         let desk = self.control.desk(desk);
         let came = desk.is_open();
         let legacy = desk.clear();
+        let kills = exhaustion::kills();
         match exit {
             Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
                 office.bad_starts += 1;
@@ -412,11 +417,15 @@ impl Crew {
         let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) else {
             return;
         };
+        let exit = exit.unwrap_or(Exit::Signal(9));
         let why = if legacy.condemned {
             TaskErrorKind::TimedOut
+        } else if legacy.exhausted || exit == Exit::Signal(9) && kills != office.oom_kills {
+            TaskErrorKind::OutOfMemory(exit)
         } else {
-            TaskErrorKind::Exit(exit.unwrap_or(Exit::Signal(9)))
+            TaskErrorKind::Exit(exit)
         };
+        office.oom_kills = kills;
         office.books.bury(legacy, why, id);
     }
 

@@ -48,6 +48,9 @@ pub enum TaskErrorKind {
     },
     /// Its worker ended meanwhile.
     Exit(Exit),
+    /// Its worker ended meanwhile, because memory ran out: an allocation failed there, or the kernel killed
+    /// processes just then.
+    OutOfMemory(Exit),
     /// It took longer than a task may, and its worker was killed.
     TimedOut,
     /// It was called off before it began.
@@ -91,6 +94,11 @@ impl fmt::Display for TaskError {
                 write!(f, "panicked at {location}: {message}")?;
             }
             TaskErrorKind::Exit(exit) => write!(f, "has no result, because its worker {exit}")?,
+            TaskErrorKind::OutOfMemory(exit) => write!(
+                f,
+                "has no result, because memory ran out and its worker {exit}: give workers less at a time, \
+                 or have fewer of them"
+            )?,
             TaskErrorKind::TimedOut => f.write_str("took longer than it may, and its worker was killed")?,
             TaskErrorKind::Cancelled => f.write_str("was cancelled before it began")?,
             TaskErrorKind::Encode(why) => write!(f, "could not be sent: {why}")?,

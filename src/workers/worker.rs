@@ -28,7 +28,7 @@ use crate::{
     process::report_of_panic,
     queue::{Fault, Queue},
     shared::Shared,
-    sys::interrupt,
+    sys::{exhaustion, interrupt},
 };
 
 /// An order: see the module `order`.
@@ -56,7 +56,10 @@ pub(super) struct Post {
 
 /// A worker's life.
 pub(super) fn work(post: Post) {
-    let desk = post.control.desk(post.desk as usize);
+    // As long as the process: an abort may come at any time.
+    let control: &'static Shared<Control> = Box::leak(Box::new(post.control.clone()));
+    let desk = control.desk(post.desk as usize);
+    exhaustion::tell(desk.exhausted());
     desk.open();
     nesting::enter_worker(post.share);
     // A terminal sends Ctrl-C to all processes in it: the parent says what becomes of the workers.

@@ -18,6 +18,7 @@ pub(crate) mod descriptor;
 pub(crate) mod filelock;
 pub(crate) mod cgroup;
 pub(crate) mod memory;
+pub(crate) mod exhaustion;
 pub(crate) mod cpus;
 pub(crate) mod map;
 pub(crate) mod socket;
