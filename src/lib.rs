@@ -40,6 +40,12 @@
 //! [`Process`]. In tests and doctests, [`init_in_tests!`] takes the place of `init`. [`cpu_count`] tells
 //! how many of them make sense.
 //!
+//! # Workers
+//!
+//! [`Parallel`] runs a function on many items, in a line; a [`Pool`] keeps its workers, and takes single
+//! tasks too. Both use processes unless told otherwise ([`Backend`]), and a task that dies there costs
+//! itself: [`TaskError`] says which it was and why.
+//!
 //! # Progress
 //!
 //! [`Progress`] counts in shared memory, and [`draw`] shows a structure of your own: as bars where

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::workers::Resized;
+
 /// Prints how far a call is.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -35,6 +37,14 @@ impl Lines {
     pub(super) fn begin(&self, backend: &str, workers: usize) {
         if self.level > 0 && workers > 1 {
             self.say(&format!("Using backend {backend} with {workers} concurrent workers."));
+        }
+    }
+
+    pub(super) fn resized(&self, Resized { took, is_larger, size }: Resized) {
+        if self.level >= 10 {
+            let what = if is_larger { "fast" } else { "slow" };
+            let took = took.as_secs_f64();
+            self.say(&format!("Batch computation too {what} ({took}s.) Setting batch_size={size}."));
         }
     }
 

@@ -54,7 +54,12 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
     pub(super) fn next(&mut self, consume: bool) -> Option<(usize, Result<F::Output, TaskError>)> {
         let next = self.run.next();
         match (&mut self.lines, &next) {
-            (Some(lines), Some(_)) => lines.one_more(),
+            (Some(lines), Some(_)) => {
+                if let Some(resized) = self.run.resized() {
+                    lines.resized(resized);
+                }
+                lines.one_more();
+            }
             (Some(_), None) => {
                 if let Some(lines) = self.lines.take() {
                     lines.end();

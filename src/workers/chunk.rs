@@ -18,6 +18,16 @@ pub(crate) struct Chunk {
     task: Option<Duration>,
     /// No more tasks are taken ahead.
     most: usize,
+    /// How long the last group took that has changed the size, and what it is now.
+    resized: Option<Resized>,
+}
+
+/// Groups have another size from now on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Resized {
+    pub(crate) took: Duration,
+    pub(crate) is_larger: bool,
+    pub(crate) size: usize,
 }
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -43,7 +53,7 @@ impl Chunk {
     /// So many, or as many as turn out well.
     pub(crate) fn of(given: Option<usize>) -> Self {
         let size = given.unwrap_or(1).clamp(1, LARGEST);
-        Self { size, given: given.is_some(), smoothed: Duration::ZERO, task: None, most: usize::MAX }
+        Self { size, given: given.is_some(), smoothed: Duration::ZERO, task: None, most: usize::MAX, resized: None }
     }
 
     /// Groups of tasks took so long.
@@ -70,6 +80,8 @@ impl Chunk {
             self.size
         };
         if better.min(LARGEST) != self.size {
+            let size = better.min(LARGEST);
+            self.resized = Some(Resized { took: self.smoothed, is_larger: size > self.size, size });
             (self.size, self.smoothed) = (better.min(LARGEST), Duration::ZERO);
         }
     }
@@ -81,6 +93,11 @@ impl Chunk {
         }
         let share = left.map_or(LARGEST, |left| left.div_ceil(4 * workers));
         self.size.min(share).min(self.most).max(1)
+    }
+
+    /// What has changed since this was asked last.
+    pub(super) fn resized(&mut self) -> Option<Resized> {
+        self.resized.take()
     }
 
     /// How many tasks may be ahead in groups of this size.

@@ -40,7 +40,7 @@ mod pool;
 
 pub(crate) use self::{
     call::Terms,
-    chunk::Chunk,
+    chunk::{Chunk, Resized},
     crew::{Crew, Habits},
     executor::{Hall, Sequential, Threads},
     interrupt::{Guard, guard},

@@ -8,7 +8,7 @@ use std::{
 use super::{
     books::{Job, panicked},
     call::{Call, Ledger, Terms},
-    chunk::Chunk,
+    chunk::{Chunk, Resized},
     crew::Crew,
     error::{TaskError, TaskErrorKind},
     executor::{Hall, MakeState},
@@ -143,6 +143,11 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         let (least, most) = self.input.as_ref().map_or((0, Some(0)), Iterator::size_hint);
         let open = self.begun - self.consumed;
         (least.saturating_add(open), most.and_then(|most| most.checked_add(open)))
+    }
+
+    /// Whether tasks go in groups of another size since this was asked last.
+    pub(crate) fn resized(&mut self) -> Option<Resized> {
+        self.chunk.resized()
     }
 
     pub(crate) fn call(&self) -> &Arc<Call<F::Output>> {
