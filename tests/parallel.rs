@@ -152,6 +152,25 @@ fn a_task_that_kills_its_worker_runs_again() {
 }
 
 #[test]
+fn a_late_thread_is_left_alone() {
+    let threads = Parallel::new().jobs(2).backend(Backend::threads()).timeout(Duration::from_millis(100));
+    let outcomes = threads.outcomes(0..6u32, |n| {
+        if n == 1 {
+            loop {
+                std::thread::park();
+            }
+        }
+        n
+    });
+    for (n, outcome) in (0..).zip(outcomes) {
+        match n {
+            1 => assert_eq!(outcome.unwrap_err().kind(), &TaskErrorKind::TimedOut),
+            _ => assert_eq!(outcome, Ok(n)),
+        }
+    }
+}
+
+#[test]
 fn calls_in_calls_make_no_more_processes() {
     let inner = Parallel::new().jobs(2).map(0..4u32, |n| {
         let ids = Parallel::new().map(0..5u32, |_| process::id()).unwrap();

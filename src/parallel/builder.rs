@@ -115,8 +115,9 @@ impl<S> Parallel<S> {
         self
     }
 
-    /// How long a task may take from its beginning; then its worker is killed and replaced. One task after
-    /// the other in the calling thread, none is killed.
+    /// How long a task may take from its beginning; then it fails, and its worker is killed and replaced. A
+    /// thread cannot be killed: it goes on, and what it returns is dropped. One task after the other in the
+    /// calling thread, none is late.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
         self

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cpus::{cpu_count, jobs},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     progress::ProgressLine,
     workers::{Chunk, Guard, Place, Terms, guard, share},
 };
@@ -58,10 +58,6 @@ impl Settings {
             Kind::Custom(hall) => Ok(Place::Here(hall)),
             Kind::Sequential => sequential(),
             _ if workers == 1 => sequential(),
-            Kind::Threads if self.timeout.is_some() => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "expected processes for a `timeout`, since a thread cannot be killed, and found threads",
-            )),
             Kind::Threads => threads(workers),
             Kind::Processes => warm::crew(workers, self.inner_threads).map(Place::Processes),
         }

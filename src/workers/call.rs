@@ -4,14 +4,14 @@
 //! of settling. Results of other processes are decoded where they are taken: that runs the user's code.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::*},
     },
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::error::{TaskError, TaskErrorKind};
@@ -61,6 +61,8 @@ pub(crate) struct Call<R> {
     count: AtomicUsize,
     /// WAITING, BEGUN or CANCELLED.
     stage: AtomicU8,
+    /// When tasks of this process began that may be late.
+    clocks: Mutex<HashMap<usize, Instant>>,
 }
 
 /// None of its tasks has begun in this process.
@@ -106,6 +108,7 @@ impl<R> Call<R> {
             arrived: Condvar::new(),
             count: AtomicUsize::new(0),
             stage: AtomicU8::new(WAITING),
+            clocks: Mutex::default(),
         }
     }
 
@@ -131,6 +134,32 @@ impl<R> Call<R> {
     /// A task begins in this process; false if it may not.
     pub(super) fn begin(&self) -> bool {
         self.stage.compare_exchange(WAITING, BEGUN, Relaxed, Relaxed) != Err(CANCELLED)
+    }
+
+    fn clocks(&self) -> MutexGuard<'_, HashMap<usize, Instant>> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task of this process begins.
+    pub(super) fn clock_in(&self, index: usize) {
+        if self.terms.timeout.is_some() {
+            self.clocks().insert(index, Instant::now());
+        }
+    }
+
+    /// It has ended; false if it was late, and its call has been told so.
+    pub(super) fn clock_out(&self, index: usize) -> bool {
+        self.terms.timeout.is_none() || self.clocks().remove(&index).is_some()
+    }
+
+    /// Tasks of this process that are late have no result. Their threads go on.
+    pub(super) fn give_up_the_late(&self) {
+        let Some(timeout) = self.terms.timeout else { return };
+        let late: Vec<usize> = {
+            let mut clocks = self.clocks();
+            clocks.extract_if(|_, begin| begin.elapsed() > timeout).map(|(index, _)| index).collect()
+        };
+        late.into_iter().for_each(|index| self.give(index, Err(TaskErrorKind::TimedOut)));
     }
 
     /// A task's result, of a worker in this process.

@@ -53,7 +53,14 @@ impl Chunk {
     /// So many, or as many as turn out well.
     pub(crate) fn of(given: Option<usize>) -> Self {
         let size = given.unwrap_or(1).clamp(1, LARGEST);
-        Self { size, given: given.is_some(), smoothed: Duration::ZERO, task: None, most: usize::MAX, resized: None }
+        Self {
+            size,
+            given: given.is_some(),
+            smoothed: Duration::ZERO,
+            task: None,
+            most: usize::MAX,
+            resized: None,
+        }
     }
 
     /// Groups of tasks took so long.

@@ -11,57 +11,19 @@ use super::{
     chunk::ahead,
     control::{Control, MOST_WORKERS},
     error::TaskErrorKind,
+    habits::Habits,
     order::{AnswerHead, head_of, read_answer},
     program::Kind,
     worker::{Answers, Orders, Post, work},
 };
 use crate::{
-    cpus::cpu_count,
     deadline::{self, Deadline},
     error::{Error, ErrorKind, Result},
-    process::{Exit, Process, ProcessBuilder},
+    process::{Exit, Process, ProcessError},
     queue::{Fault, Queue},
     shared::Shared,
     sys::exhaustion,
 };
-
-/// How a pool's workers live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Habits {
-    pub(crate) workers: usize,
-    pub(crate) recycle_after: Option<u64>,
-    pub(crate) idle_timeout: Option<Duration>,
-    /// How many threads a worker's libraries shall use; otherwise its part of the CPUs, unless the
-    /// environment says something.
-    pub(crate) inner_threads: Option<usize>,
-}
-
-/// Where libraries look for how many threads they shall use.
-const THREAD_COUNTS: [&str; 8] = [
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-];
-
-impl Habits {
-    /// A worker's part of the CPUs.
-    fn share(&self) -> usize {
-        self.inner_threads.unwrap_or_else(|| (cpu_count() / self.workers).max(1))
-    }
-
-    fn builder(&self) -> ProcessBuilder {
-        let share = self.share().to_string();
-        THREAD_COUNTS.into_iter().fold(Process::builder(), |builder, name| match self.inner_threads {
-            Some(_) => builder.env(name, &share),
-            None => builder.env_default(name, &share),
-        })
-    }
-}
 
 /// So many workers in a row that end before their first order, and nothing will come of the next one.
 const BAD_STARTS: u32 = 3;
@@ -77,32 +39,32 @@ const SOON: Duration = Duration::from_millis(50);
 
 /// Worker processes, and what they are to do.
 pub(crate) struct Crew {
-    orders: Queue<Orders>,
+    pub(super) orders: Queue<Orders>,
     answers: Queue<Answers>,
     pub(super) control: Shared<Control>,
     pub(super) habits: Habits,
     desk: Mutex<Office>,
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// The desks of workers that have died, until the pool's thread sees to them.
     dead: Mutex<Vec<usize>>,
 }
 
-struct Office {
-    books: Books,
-    workers: Vec<Option<Arc<Process<()>>>>,
-    stage: Stage,
+pub(super) struct Office {
+    pub(super) books: Books,
+    pub(super) workers: Vec<Option<Arc<Process<()>>>>,
+    pub(super) stage: Stage,
     bad_starts: u32,
     /// No worker is started before the next task comes: none of the last ones lived.
     resting: bool,
     /// Interrupted: nothing is handed out, and nobody is told anything.
-    frozen: bool,
+    pub(super) frozen: bool,
     /// Processes that the kernel had killed for lack of memory when this was looked at last.
     oom_kills: u64,
-    listener: Option<thread::JoinHandle<()>>,
+    pub(super) listener: Option<thread::JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(super) enum Stage {
     Open,
     /// Takes no more tasks, and ends when none is left.
     Closing,
@@ -145,12 +107,12 @@ impl Crew {
         Ok(crew)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Office> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Office> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Unlocks, then tells calls what is new.
-    fn unlock(&self, mut office: MutexGuard<'_, Office>) {
+    pub(super) fn unlock(&self, mut office: MutexGuard<'_, Office>) {
         if office.frozen {
             return;
         }
@@ -220,7 +182,7 @@ impl Crew {
     }
 
     /// What stands in the ring, and no worker has taken, is called off.
-    fn take_back(&self, office: &mut Office) {
+    pub(super) fn take_back(&self, office: &mut Office) {
         let mut bytes = Vec::new();
         while self.orders.core().receive(&mut bytes, Deadline::NOW, None).is_ok() {
             if let Some(head) = head_of(&bytes) {
@@ -291,7 +253,7 @@ impl Crew {
 
     /// Sends the pool's thread a message that stands behind all answers of the dead. One that finds no room
     /// is sent again when answers have been read.
-    fn nudge(&self) {
+    pub(super) fn nudge(&self) {
         let head = AnswerHead { order: 0, task: 0, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
         let _ = self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None);
     }
@@ -399,121 +361,38 @@ impl Crew {
         let came = desk.is_open();
         let legacy = desk.clear();
         let kills = exhaustion::kills();
-        match exit {
-            Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
-                office.bad_starts += 1;
-                let why = Arc::into_inner(worker).and_then(|worker| worker.join().err());
-                let why = why.map_or_else(|| exit.to_string(), |error| error.to_string());
-                if office.bad_starts >= BAD_STARTS {
-                    (office.bad_starts, office.resting) = (0, true);
-                }
-                if office.resting && office.workers.iter().all(Option::is_none) {
-                    self.give_up(office, &why);
-                }
-            }
-            _ if came => office.bad_starts = 0,
-            _ => {}
-        }
-        let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) else {
-            return;
-        };
+        let out_of_memory = |exit| exit == Exit::Signal(9) && kills != office.oom_kills;
         let exit = exit.unwrap_or(Exit::Signal(9));
-        let why = if legacy.condemned {
-            TaskErrorKind::TimedOut
-        } else if legacy.exhausted || exit == Exit::Signal(9) && kills != office.oom_kills {
-            TaskErrorKind::OutOfMemory(exit)
-        } else {
-            TaskErrorKind::Exit(exit)
+        let why = match &legacy {
+            Some(legacy) if legacy.condemned => TaskErrorKind::TimedOut,
+            Some(legacy) if legacy.exhausted || out_of_memory(exit) => TaskErrorKind::OutOfMemory(exit),
+            _ => TaskErrorKind::Exit(exit),
         };
         office.oom_kills = kills;
-        office.books.bury(legacy, why, id);
-    }
-
-    /// Takes no more tasks; `why` is what those hear that will not be run.
-    fn end(&self, stage: Stage, why: &TaskErrorKind) {
-        let mut office = self.lock();
-        office.stage = office.stage.max(stage);
-        if office.stage == Stage::Terminated {
-            office.books.fail_all(why);
-            office.frozen = false;
-            office.workers.iter().flatten().for_each(kill);
-            self.orders.close();
-        }
-        self.unlock(office);
-    }
-
-    /// Takes no more tasks, finishes those that it has, and waits until all workers have ended.
-    pub(super) fn shut_down(&self) {
-        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
-        self.wait_for_end();
-    }
-
-    /// As [`Crew::shut_down`], but does not wait.
-    pub(crate) fn leave(&self) {
-        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
-        // Its thread sees that there is nothing more to come.
-        self.nudge();
-    }
-
-    /// As [`Crew::shut_down`], but what has not begun is called off.
-    pub(super) fn cancel(&self) {
-        let mut office = self.lock();
-        office.stage = office.stage.max(Stage::Closing);
-        office.books.call_off(|_| true);
-        self.take_back(&mut office);
-        office.books.running.values().for_each(|job| self.control.end_call(job.call_number));
-        self.unlock(office);
-        self.wait_for_end();
-    }
-
-    /// Kills all workers.
-    pub(super) fn terminate(&self) {
-        self.end(Stage::Terminated, &TaskErrorKind::Cancelled);
-        self.wait_for_end();
-    }
-
-    fn wait_for_end(&self) {
-        let mut office = self.lock();
-        while !(office.books.is_empty() && office.workers.iter().all(Option::is_none)) {
-            office = self.changed.wait(office).unwrap_or_else(PoisonError::into_inner);
-        }
-        let listener = office.listener.take();
-        drop(office);
-        if let Some(listener) = listener {
-            // It has nothing to do any more, unless it is the one that waits here, in code of the user's.
-            self.nudge();
-            if listener.thread().id() != thread::current().id() {
-                let _ = listener.join();
+        let told = Arc::into_inner(worker).and_then(|worker| worker.join().err());
+        if came {
+            office.bad_starts = 0;
+        } else if !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) {
+            // Nobody has killed it: it does not come as far as its work.
+            office.bad_starts += 1;
+            if office.bad_starts >= BAD_STARTS {
+                (office.bad_starts, office.resting) = (0, true);
+            }
+            if office.resting && office.workers.iter().all(Option::is_none) {
+                let why = told.as_ref().map_or_else(|| exit.to_string(), ToString::to_string);
+                self.give_up(office, &why);
             }
         }
-    }
-
-    /// Whether it takes tasks.
-    pub(crate) fn is_open(&self) -> bool {
-        self.lock().stage == Stage::Open
-    }
-
-    /// Hands out nothing more, and tells nobody what becomes of tasks.
-    pub(super) fn freeze(&self) {
-        let mut office = self.lock();
-        office.frozen = true;
-        office.books.running.values().for_each(|job| self.control.end_call(job.call_number));
-        self.take_back(&mut office);
-    }
-
-    /// Whether no worker has an order.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.lock().books.running.is_empty()
-    }
-
-    /// Kills the workers and all that descends from them.
-    pub(super) fn kill_all(&self) {
-        let workers: Vec<_> = self.lock().workers.iter().flatten().cloned().collect();
-        thread::scope(|scope| {
-            for worker in &workers {
-                scope.spawn(|| worker.kill_tree());
+        let why = match (why, told) {
+            // Where a panic ends the process, that has told its own.
+            (TaskErrorKind::Exit(_), Some(ProcessError::Panicked { message, location, backtrace, .. })) => {
+                TaskErrorKind::Panicked { message, location, backtrace }
             }
-        });
+            (why, _) => why,
+        };
+        if let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) {
+            office.books.bury(legacy, why, id);
+        }
     }
 
     /// The processes of the workers.
@@ -523,7 +402,7 @@ impl Crew {
 }
 
 /// Kills a worker and all that descends from it. That takes a moment: on a thread of its own.
-fn kill(worker: &Arc<Process<()>>) {
+pub(super) fn kill(worker: &Arc<Process<()>>) {
     let tree = worker.clone();
     let killing = thread::Builder::new().name("commons-kill".into()).spawn(move || tree.kill_tree());
     if killing.is_err() {

@@ -145,12 +145,15 @@ impl Hall {
         drop(inside);
         let (call, ticket) = (call.clone(), Ticket(self.clone()));
         self.executor.execute(Box::new(move || {
-            let result = if call.begin() {
-                run(call.number, function, input, make)
+            if call.begin() {
+                call.clock_in(index);
+                let result = run(call.number, function, input, make);
+                if call.clock_out(index) {
+                    call.give(index, result);
+                }
             } else {
-                Err(TaskErrorKind::Cancelled)
-            };
-            call.give(index, result);
+                call.give(index, Err(TaskErrorKind::Cancelled));
+            }
             drop(ticket);
         }));
         Ok(())

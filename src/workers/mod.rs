@@ -11,7 +11,9 @@
 //! | `call` | tasks that belong together, and what becomes of them |
 //! | `books` | which orders wait, which are on their way, and what a death does to them |
 //! | `chunk` | how many tasks go together, and how far ahead |
+//! | `habits` | how a pool's workers live |
 //! | `crew` | the workers of a pool, and the thread that listens to them |
+//! | `ending` | how a pool ends |
 //! | `interrupt` | Ctrl-C while workers work |
 //! | `executor` | tasks in this process |
 //! | `run` | a call that goes on: from the input to the results |
@@ -29,7 +31,9 @@ mod worker;
 mod call;
 mod books;
 mod chunk;
+mod habits;
 mod crew;
+mod ending;
 mod interrupt;
 mod executor;
 mod run;
@@ -41,8 +45,9 @@ mod pool;
 pub(crate) use self::{
     call::Terms,
     chunk::{Chunk, Resized},
-    crew::{Crew, Habits},
+    crew::Crew,
     executor::{Hall, Sequential, Threads},
+    habits::Habits,
     interrupt::{Guard, guard},
     nesting::share,
     program::{

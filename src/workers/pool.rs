@@ -5,9 +5,10 @@ use std::{fmt, thread, time::Duration};
 use super::{
     call::Terms,
     chunk::Chunk,
-    crew::{Crew, Habits},
+    crew::Crew,
     error::TaskError,
     executor::{Executor, Hall, Threads},
+    habits::Habits,
     interrupt::{Guard, guard},
     program::{Plain, TaskFunction, Trying},
     run::{Place, Run, Setup, collect, outcomes},

@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -50,6 +51,9 @@ pub(crate) struct Setup {
     _kept: Kept,
     _array: Option<Array<u8>>,
 }
+
+/// How often clocks are looked at where tasks of this process are timed.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What is longer goes into an array, once, instead of every order.
 const SHORT: usize = 256;
@@ -177,7 +181,11 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             // Who wants all of them is not woken for each.
             let open = self.begun - self.taken;
             let seen = self.taken + if self.patient { open / 2 } else { 0 };
-            self.call.wait(seen.min(self.begun - 1), Deadline::NEVER);
+            let clocks = matches!(self.place, Place::Here(_)) && self.call.terms().timeout.is_some();
+            let look = if clocks { Deadline::after(LOOK) } else { Deadline::NEVER };
+            if !self.call.wait(seen.min(self.begun - 1), look) {
+                self.call.give_up_the_late();
+            }
         }
     }
 
