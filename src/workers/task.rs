@@ -1,9 +1,11 @@
 //! A single task that was submitted.
 
 use std::{
+    collections::VecDeque,
     fmt,
+    iter::FusedIterator,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Duration,
@@ -171,27 +173,62 @@ pub fn wait_any<R>(tasks: &[Task<R>]) -> usize {
 /// # Ok(()) }
 /// ```
 pub fn as_completed<R>(tasks: impl IntoIterator<Item = Task<R>>) -> AsCompleted<R> {
-    AsCompleted { tasks: tasks.into_iter().collect() }
+    let tasks: Vec<Option<Task<R>>> = tasks.into_iter().map(Some).collect();
+    let finished = Arc::new(Finished::default());
+    for (index, task) in tasks.iter().flatten().enumerate() {
+        task.call.wake(0, &Waker::from(Arc::new(Note { index, finished: finished.clone() })));
+    }
+    AsCompleted { left: tasks.len(), tasks, finished }
 }
 
 /// Tasks as they are finished; made by [`as_completed`].
 #[derive(Debug)]
 pub struct AsCompleted<R> {
-    tasks: Vec<Task<R>>,
+    tasks: Vec<Option<Task<R>>>,
+    left: usize,
+    finished: Arc<Finished>,
+}
+
+/// Which tasks are finished and were not given yet.
+#[derive(Debug, Default)]
+struct Finished {
+    indices: Mutex<VecDeque<usize>>,
+    one_more: Condvar,
+}
+
+/// Notes that this task is finished.
+struct Note {
+    index: usize,
+    finished: Arc<Finished>,
+}
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        self.finished.indices.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.index);
+        self.finished.one_more.notify_one();
+    }
 }
 
 impl<R> Iterator for AsCompleted<R> {
     type Item = Task<R>;
 
     fn next(&mut self) -> Option<Task<R>> {
-        if self.tasks.is_empty() {
-            return None;
+        self.left = self.left.checked_sub(1)?;
+        let mut indices = self.finished.indices.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            // Each is noted once.
+            if let Some(index) = indices.pop_front() {
+                return self.tasks[index].take();
+            }
+            indices = self.finished.one_more.wait(indices).unwrap_or_else(PoisonError::into_inner);
         }
-        let finished = wait_any(&self.tasks);
-        Some(self.tasks.remove(finished))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.tasks.len(), Some(self.tasks.len()))
+        (self.left, Some(self.left))
     }
 }
+
+impl<R> ExactSizeIterator for AsCompleted<R> {}
+
+impl<R> FusedIterator for AsCompleted<R> {}

@@ -54,6 +54,9 @@ pub(super) struct Post {
     pub(super) share: usize,
 }
 
+/// So long without an order, and states that nobody needs any more are dropped.
+const A_WHILE: Duration = Duration::from_secs(1);
+
 /// A worker's life.
 pub(super) fn work(post: Post) {
     // As long as the process: an abort may come at any time.
@@ -70,9 +73,17 @@ pub(super) fn work(post: Post) {
     let mut left = post.recycle_after.unwrap_or(u64::MAX);
     let (mut bytes, mut answer) = (Vec::new(), Vec::new());
     while left != 0 {
-        let deadline = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
+        let end = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
         let note = |place, bytes: &[u8]| head_of(bytes).is_none_or(|head| desk.take(place, head.number));
-        match post.orders.core().receive_noted(&mut bytes, deadline, note) {
+        let received = loop {
+            let look = if states.0.is_empty() { end } else { end.within(A_WHILE) };
+            match post.orders.core().receive_noted(&mut bytes, look, note) {
+                // What an ended call has made may be large.
+                Err(Fault::NotYet) if !end.has_passed() => states.forget_ended(&post.control),
+                received => break received,
+            }
+        };
+        match received {
             Ok(true) => {}
             // Condemned, closed, or long idle.
             Ok(false) | Err(Fault::Closed | Fault::NotYet) => return,
@@ -191,14 +202,18 @@ impl States {
         let known = self.0.iter().position(|(of, _)| *of == call);
         let at = known.unwrap_or_else(|| {
             // Others go first: they may be large.
-            let dropped = caught(|| {
-                self.0.retain(|(of, _)| control.is_open(*of));
-                Ok(())
-            });
-            self.0.push((call, dropped.and_then(|()| caught(|| make(order)))));
+            self.forget_ended(control);
+            self.0.push((call, caught(|| make(order))));
             self.0.len() - 1
         });
         &mut self.0[at].1
+    }
+
+    /// Drops the states of calls that have ended.
+    fn forget_ended(&mut self, control: &Control) {
+        let ended = self.0.extract_if(.., |(call, _)| !control.is_open(*call));
+        // A panic of one is printed, and nothing else comes of it.
+        ended.for_each(|(_, state)| _ = caught(|| Ok(state.map(drop))));
     }
 }
 
