@@ -122,7 +122,7 @@ fn run(census: &Shared<Census>, files: Vec<PathBuf>) -> commons::Result<()> {
     complaints.iter().for_each(|complaint| eprintln!("census: {complaint}"));
     match census.begun.load(Relaxed) - all {
         0 => {}
-        again => eprintln!("census: {again} files were begun again, because their workers were killed"),
+        again => eprintln!("census: files begun again, because their workers were killed: {again}"),
     }
     Ok(())
 }

@@ -223,7 +223,7 @@ fn the_file_of_a_killed_worker_is_counted_by_another() {
         drop(census);
         assert!(!name.exists());
         if killed.is_some() {
-            assert_eq!(complaints, "census: 1 files were begun again, because their workers were killed\n");
+            assert_eq!(complaints, "census: files begun again, because their workers were killed: 1\n");
             return;
         }
     }
