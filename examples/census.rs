@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example census -- [--name NAME] [DIR]`
 //!
-//! One worker per CPU, and one shared structure that other programs can open by its name. Kill a
-//! worker with SIGKILL whenever you like: another one counts its file anew, and the totals are exact.
+//! One worker per CPU, and one shared structure that other programs can open by its name. Kill a worker
+//! whenever you like (`pkill -KILL -n census`): another one counts its file anew, and the totals are exact.
 
 use std::{
     ffi::OsString,
