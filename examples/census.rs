@@ -2,46 +2,33 @@
 //!
 //! `cargo run --release --example census -- [--name NAME] [DIR]`
 //!
-//! One worker per CPU, and one shared structure that other programs can open by its name. Kill a
-//! worker with SIGKILL whenever you like: the next one goes on with the file that it did not
-//! finish, and the totals are exact.
+//! One worker per CPU, and one shared structure that other programs can open by its name. Kill a worker
+//! whenever you like (`pkill -KILL -n census`): another one counts its file anew, and the totals are exact.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    ffi::OsStr,
+    ffi::OsString,
     fs::{self, File},
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    thread::available_parallelism,
-    time::Duration,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use commons::{Array, Plain, Process, Shareable, Shared, sync::Versioned};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use commons::{Parallel, Plain, ProgressLine, Shareable, Shared, sync::Versioned};
 
-const LANES: usize = 256;
+/// A file that has killed so many workers and one more ends the census.
+const RETRIES: u32 = 9;
 
-/// A file that has killed so many workers ends the census.
-const DEATHS: u32 = 10;
-
-/// What the workers share: other programs may open it and watch.
-#[derive(Shareable)]
+/// What all know: other programs may open it and watch.
+#[derive(Default, Shareable)]
 #[repr(C)]
 struct Census {
-    tickets: Versioned<Tickets>,
-    lanes: [Versioned<Tally>; LANES],
+    /// How often a worker has begun a file.
+    begun: AtomicU64,
+    /// It changes once per file, whole or not at all.
+    total: Versioned<Tally>,
 }
 
-/// Who counts which file. Files have the tickets 1, 2, 3 and so on.
-#[derive(Clone, Copy, Plain)]
-#[repr(C)]
-struct Tickets {
-    last: u64,
-    of_lane: [u64; LANES],
-}
-
-/// What one lane has counted. It changes once per file, whole or not at all.
 #[derive(Clone, Copy, Default, Plain)]
 #[repr(C)]
 struct Tally {
@@ -51,94 +38,45 @@ struct Tally {
     bytes: u64,
     /// Bytes of the longest line, without its newline.
     longest: u64,
-    /// The ticket of the file that was added last.
-    ticket: u64,
 }
 
 impl Tally {
-    fn and(self, other: Self) -> Self {
-        Self {
-            files: self.files + other.files,
-            lines: self.lines + other.lines,
-            words: self.words + other.words,
-            bytes: self.bytes + other.bytes,
-            longest: self.longest.max(other.longest),
-            ticket: other.ticket,
-        }
+    fn add(&mut self, [lines, words, bytes, longest]: [u64; 4]) {
+        self.files += 1;
+        self.lines += lines;
+        self.words += words;
+        self.bytes += bytes;
+        self.longest = self.longest.max(longest);
     }
 }
 
-impl Census {
-    fn new() -> Self {
-        let tickets = Versioned::new(Tickets { last: 0, of_lane: [0; LANES] });
-        Self { tickets, lanes: std::array::from_fn(|_| Versioned::default()) }
-    }
-
-    /// The ticket of the file that a lane is to count: the one that a killed worker had, or the next.
-    fn ticket(&self, lane: usize) -> u64 {
-        let done = self.lanes[lane].get().ticket;
-        self.tickets.update(|tickets| {
-            if tickets.of_lane[lane] == done {
-                tickets.last += 1;
-                tickets.of_lane[lane] = tickets.last;
-            }
-            tickets.of_lane[lane]
-        })
-    }
-
-    fn total(&self) -> Tally {
-        self.lanes.iter().map(Versioned::get).fold(Tally::default(), Tally::and)
-    }
-}
-
-/// A worker: counts files until there are none left. `paths` ends each with a NUL.
-fn work((census, paths, lane): (Shared<Census>, Array<u8>, usize)) {
-    let paths = paths.to_vec();
-    let paths: Vec<_> = paths.split(|&byte| byte == 0).map(OsStr::from_bytes).collect();
-    let files = paths.len() as u64 - 1;
-    loop {
-        let ticket = census.ticket(lane);
-        if ticket > files {
-            return;
-        }
-        let path = Path::new(paths[ticket as usize - 1]);
-        let counted = count(path).unwrap_or_else(|error| {
-            eprintln!("census: {}: {error}", path.display());
-            Tally::default()
-        });
-        // Killed before this, the file is not counted; killed after it, it is done.
-        census.lanes[lane].update(|tally| *tally = tally.and(Tally { ticket, ..counted }));
-    }
-}
-
-fn count(path: &Path) -> io::Result<Tally> {
+/// Lines, words, bytes and the longest line of a file.
+fn count(path: &Path) -> io::Result<[u64; 4]> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 256 << 10];
-    let mut tally = Tally { files: 1, ..Tally::default() };
+    let [mut lines, mut words, mut bytes, mut longest] = [0; 4];
     let (mut line, mut in_word) = (0, false);
     loop {
-        let bytes = match file.read(&mut buffer) {
-            Ok(0) => break,
+        let text = match file.read(&mut buffer) {
+            Ok(0) => return Ok([lines, words, bytes, longest.max(line)]),
             Ok(n) => &buffer[..n],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        tally.bytes += bytes.len() as u64;
-        for byte in bytes {
+        bytes += text.len() as u64;
+        for byte in text {
             let space = matches!(byte, b'\t'..=b'\r' | b' ');
-            tally.words += u64::from(!space && !in_word);
+            words += u64::from(!space && !in_word);
             in_word = !space;
             if *byte == b'\n' {
-                tally.lines += 1;
-                tally.longest = tally.longest.max(line);
+                lines += 1;
+                longest = longest.max(line);
                 line = 0;
             } else {
                 line += 1;
             }
         }
     }
-    tally.longest = tally.longest.max(line);
-    Ok(tally)
 }
 
 /// Every regular file below `directory`, links not followed, in the order of their paths.
@@ -160,41 +98,32 @@ fn regular_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Starts the workers, shows how far they are, and starts another one where one dies.
-fn run(census: &Shared<Census>, files: &[PathBuf]) -> commons::Result<()> {
-    let paths: Vec<u8> =
-        files.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"]).flatten().copied().collect();
-    let paths = Array::from_slice(&paths)?;
-    let start = |lane| -> commons::Result<(usize, Process<()>)> {
-        Ok((lane, commons::spawn((census.clone(), paths.clone(), lane), work)?))
-    };
-    let cpus = available_parallelism().map_or(1, usize::from).min(LANES);
-    let mut workers = (0..cpus).map(start).collect::<commons::Result<VecDeque<_>>>()?;
-    let pids: Vec<_> = workers.iter().map(|(_, worker)| worker.id().to_string()).collect();
-    println!("workers={}", pids.join(","));
-
-    let style = "{bar:40} {pos}/{len} files, {msg}, {eta} left";
-    let style = ProgressStyle::with_template(style).expect("a valid template");
-    let bar = ProgressBar::new(files.len() as u64).with_style(style);
-    let mut deaths: HashMap<u64, u32> = HashMap::new();
-    while let Some((lane, worker)) = workers.pop_front() {
-        let total = census.total();
-        bar.set_position(total.files);
-        bar.set_message(HumanBytes(total.bytes).to_string());
-        if worker.wait_timeout(Duration::from_millis(50) / cpus as u32)?.is_none() {
-            workers.push_back((lane, worker));
-        } else if let Err(death) = worker.join() {
-            let ticket = census.tickets.get().of_lane[lane];
-            let count = deaths.entry(ticket).or_default();
-            *count += 1;
-            if *count == DEATHS {
-                return Err(death.into());
-            }
-            bar.suspend(|| eprintln!("census: {death}; another one goes on"));
-            workers.push_back(start(lane)?);
+/// Has workers count, and adds up here what comes: each file once, whoever is killed.
+fn run(census: &Shared<Census>, files: Vec<PathBuf>) -> commons::Result<()> {
+    let all = files.len() as u64;
+    let counted = Parallel::new()
+        .retries(RETRIES)
+        .progress_of(census, move |census| {
+            let total = census.total.get();
+            ProgressLine::new(total.files, all).message(format!("{} MB", total.bytes / 1_000_000))
+        })
+        .with(census.clone())
+        .map_unordered(files.into_iter().map(OsString::from), |census, file| {
+            census.begun.fetch_add(1, Relaxed);
+            count(file.as_ref()).map_err(|error| format!("{}: {error}", file.display()))
+        });
+    let mut complaints = Vec::new();
+    for outcome in counted {
+        match outcome? {
+            Ok(numbers) => census.total.update(|total| total.add(numbers)),
+            Err(complaint) => complaints.push(complaint),
         }
     }
-    bar.finish_and_clear();
+    complaints.iter().for_each(|complaint| eprintln!("census: {complaint}"));
+    match census.begun.load(Relaxed) - all {
+        0 => {}
+        again => eprintln!("census: files begun again, because their workers were killed: {again}"),
+    }
     Ok(())
 }
 
@@ -225,10 +154,10 @@ fn main() -> commons::Result<()> {
         eprintln!("census: {complaint}\nusage: census [--name NAME] [DIR]");
         std::process::exit(2);
     });
-    let census = Shared::create(&name, Census::new())?;
+    let census = Shared::create(&name, Census::default())?;
     println!("name={name}");
-    run(&census, &regular_files(&directory))?;
-    let Tally { files, lines, words, bytes, longest, .. } = census.total();
+    run(&census, regular_files(&directory))?;
+    let Tally { files, lines, words, bytes, longest } = census.total.get();
     println!("files={files} lines={lines} words={words} bytes={bytes} longest={longest}");
     Ok(())
 }

@@ -3,12 +3,14 @@
 mod common;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
     process::Child,
 };
 
 use common::examples::{example, output, text};
+use image::{Rgb, RgbImage};
 
 /// What `shared_counter` prints for so many tasks.
 fn counts(tasks: u64) -> String {
@@ -92,6 +94,122 @@ fn progress_has_its_lines_and_adds_up() {
     for (line, (begin, end)) in shown[shown.len() - 3..].iter().zip(end) {
         assert!(line.starts_with(begin) && line.contains("/s, after ") && line.ends_with(end), "{line}");
     }
+}
+
+#[test]
+fn sums_are_the_same_wherever_they_are_made() {
+    let sums = |arguments: &[&str], total: &str| {
+        let output = output(example("parallel_sum").args(arguments));
+        let said: Vec<_> = text(&output.stdout).lines().collect();
+        assert_eq!(said.len(), 3, "{said:?} {}", text(&output.stderr));
+        for (line, place) in said.iter().zip(["sequential", "processes", "threads"]) {
+            assert!(line.starts_with(&format!("{total} in ")) && line.ends_with(place), "{line}");
+        }
+        assert!(said[0].contains(" 1.00 times as fast"), "{said:?}");
+    };
+    sums(&["60", "100"], "8761500");
+    if !cfg!(debug_assertions) {
+        sums(&[], "249972500250000000");
+    }
+}
+
+#[test]
+fn thumbnails_are_small_and_what_is_no_picture_is_told() {
+    let directory = std::env::temp_dir().join(format!("thumbnails-{}", std::process::id()));
+    let small = directory.join("a/b");
+    fs::create_dir_all(&directory).unwrap();
+    let picture = RgbImage::from_fn(900, 300, |x, y| Rgb([x as u8, y as u8, 100]));
+    for n in 0..6 {
+        picture.save(directory.join(format!("{n}.png"))).unwrap();
+        picture.save(directory.join(format!("{n}.JPG"))).unwrap();
+    }
+    RgbImage::new(7, 5).save(directory.join("tiny.jpeg")).unwrap();
+    fs::write(directory.join("broken.png"), "no picture").unwrap();
+    fs::write(directory.join("notes.txt"), "no picture either").unwrap();
+
+    let run = |out| output(example("thumbnails").args([&directory, out]));
+    let made = run(&small);
+    let same = run(&directory.join("."));
+    let sizes: BTreeMap<_, _> = fs::read_dir(&small)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.clone(), image::image_dimensions(path).unwrap()))
+        .collect();
+    fs::remove_dir_all(&directory).unwrap();
+
+    let complaints = text(&made.stderr);
+    assert_eq!((made.status.code(), text(&made.stdout)), (Some(1), "13 of 14 pictures\n"), "{complaints}");
+    let broken = format!("{}: Format error decoding Png", directory.join("broken.png").display());
+    assert!(complaints.lines().last().unwrap().starts_with(&broken), "{complaints}");
+    assert!(complaints.contains("14 of 14, 100%"), "{complaints}");
+    assert_eq!(sizes.len(), 13);
+    for (path, size) in sizes {
+        let expected = if path.ends_with("tiny.jpeg") { (7, 5) } else { (256, 85) };
+        assert_eq!(size, expected, "{path:?}");
+    }
+    assert!(!same.status.success() && text(&same.stderr).contains("OUT is DIR"), "{}", text(&same.stderr));
+    assert_eq!(output(example("thumbnails").arg(&directory)).status.code(), Some(2));
+}
+
+#[test]
+fn what_is_ordered_waits_for_the_slow_and_what_is_not_does_not() {
+    // A large prime takes long, the others no time at all.
+    let numbers = ["1000000000000037", "8", "9", "10", "11", "12"];
+    let output = output(example("imap_order").args(numbers));
+    let mut said = text(&output.stdout).lines();
+    let mut next = |title: &str| {
+        assert_eq!(said.next(), Some(title), "{}", text(&output.stderr));
+        let lines = said.by_ref().take(numbers.len());
+        lines.map(|line| line.split_once(" s  ").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let factors = ["[1000000000000037]", "[2, 2, 2]", "[3, 3]", "[2, 5]", "[11]", "[2, 2, 3]"];
+    let mut expected: Vec<_> = numbers.iter().zip(factors).map(|(n, of)| format!("{n} = {of}")).collect();
+    assert_eq!(next("map_iter"), expected);
+    let mut unordered = next("map_unordered");
+    assert_ne!(unordered[0], expected[0], "nobody waits for the slow one");
+    expected.sort();
+    unordered.sort();
+    assert_eq!(unordered, expected);
+}
+
+#[test]
+fn tasks_are_awaited_raced_and_called_off() {
+    let output = output(example("executor").arg("200000"));
+    let said: Vec<_> = text(&output.stdout).lines().collect();
+    assert!(output.status.success() && said.len() == 4, "{said:?} {}", text(&output.stderr));
+    assert_eq!(said[0], "17984 primes below 200000");
+    assert!(
+        ["division", "the sieve"].iter().any(|way| said[1] == format!("{way} was first: 17984")),
+        "{said:?}"
+    );
+    assert_eq!(said[2], "the task has no result within 100ms; it runs on");
+    let called_off: u32 = said[3].strip_suffix(" of 1000 called off").unwrap().parse().unwrap();
+    assert!((900..1000).contains(&called_off), "{called_off}");
+}
+
+#[test]
+fn bad_tasks_are_told_and_good_ones_are_done() {
+    let output = output(&mut example("errors"));
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let expected = [
+        ("a sum", "5050"),
+        ("a panic", "task 1 panicked at examples/errors.rs:"),
+        ("a product", "2432902008176640000"),
+        ("an exit", "exit code 3"),
+        ("an abort", "signal 6 (SIGABRT)"),
+        ("a kill", "signal 9 (SIGKILL)"),
+        ("a division by zero", "attempt to divide by zero"),
+        ("too much memory", "task 7 "),
+        ("a count", "4"),
+    ];
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), expected.len() + 1, "{said}");
+    for (line, (name, what)) in lines.iter().zip(expected) {
+        assert!(line.split_once("  ").is_some_and(|(n, rest)| n == name && rest.contains(what)), "{line}");
+    }
+    assert_eq!(lines[expected.len()], "3 of 9 tasks have a result");
+    assert!(text(&output.stderr).contains("memory allocation of 2147483648 bytes failed"));
 }
 
 #[test]
