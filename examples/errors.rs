@@ -32,8 +32,7 @@ const TASKS: [Task; 9] = [
 
 fn main() {
     commons::init();
-    // Two jobs: with one, on a machine with one CPU, all tasks would run in this process.
-    let outcomes = Parallel::new().jobs(2).outcomes(0..TASKS.len(), |n| TASKS[n].1());
+    let outcomes = Parallel::new().outcomes(0..TASKS.len(), |n| TASKS[n].1());
 
     let good = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     for ((name, _), outcome) in TASKS.iter().zip(outcomes) {

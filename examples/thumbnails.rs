@@ -53,17 +53,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let outcomes = Parallel::new()
         .progress(true)
         .with(out)
-        .outcomes(pictures.clone(), |out, picture| shrink(&picture, out));
+        .try_outcomes(pictures.clone(), |out, picture| shrink(&picture, out));
 
     let mut bad = 0;
     for (picture, outcome) in pictures.iter().zip(outcomes) {
-        let why = match outcome {
-            Ok(Ok(())) => continue,
-            Ok(Err(failure)) => failure.to_string(),
-            Err(error) => error.to_string(),
-        };
-        eprintln!("{}: {why}", picture.display());
-        bad += 1;
+        if let Err(error) = outcome {
+            eprintln!("{}: {error}", picture.display());
+            bad += 1;
+        }
     }
     println!("{} of {} pictures", pictures.len() - bad, pictures.len());
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

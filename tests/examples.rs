@@ -200,7 +200,7 @@ fn bad_tasks_are_told_and_good_ones_are_done() {
         ("an abort", "signal 6 (SIGABRT)"),
         ("a kill", "signal 9 (SIGKILL)"),
         ("a division by zero", "attempt to divide by zero"),
-        ("too much memory", "task 7 "),
+        ("too much memory", "task 7 has no result, because memory ran out"),
         ("a count", "4"),
     ];
     let lines: Vec<_> = said.lines().collect();

@@ -116,6 +116,27 @@ fn terminating_is_quick_whatever_waits() {
 }
 
 #[test]
+fn what_had_begun_is_told_from_what_had_not() {
+    let pool = Pool::new(1).unwrap();
+    let begun = Value::new(0u32).unwrap();
+    let tasks: Vec<_> = (0..3)
+        .map(|_| {
+            let task = |begun: Value<u32>| {
+                begun.update(|begun| *begun += 1);
+                park::<()>()
+            };
+            pool.submit(begun.clone(), task).unwrap()
+        })
+        .collect();
+    begun.wait_until(|&begun| begun == 1);
+    pool.terminate();
+    let kinds: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap_err().kind().clone()).collect();
+    let cancelled = TaskErrorKind::Cancelled;
+    assert_eq!(kinds, [TaskErrorKind::Exit(Exit::Signal(9)), cancelled.clone(), cancelled]);
+    assert_eq!(begun.get(), 1);
+}
+
+#[test]
 fn memory_that_runs_out_is_told_from_other_aborts() {
     let pool = Pool::new(1).unwrap();
     let outcomes = pool.outcomes(0..3u32, |n| {

@@ -128,6 +128,21 @@ macro_rules! methods {
                 outcomes(&self.settings, $wrap(f), $setup, items)
             }
 
+            /// As `outcomes`, for functions that may fail.
+            pub fn try_outcomes<$item, $result, In>(
+                self,
+                items: In,
+                f: $trying,
+            ) -> Vec<Result<$result, TaskError>>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+            {
+                let $state = &self.state;
+                outcomes(&self.settings, $wrap_trying(f), $setup, items)
+            }
+
             /// As `map`, for what `f` does and not for what it returns.
             ///
             /// # Errors
@@ -160,6 +175,25 @@ macro_rules! methods {
                 }
             }
 
+            /// As `map_iter`, for functions that may fail.
+            pub fn try_map_iter<'a, $item, $result, In>(
+                self,
+                items: In,
+                f: $trying,
+            ) -> MapIter<'a, $result>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+                In::IntoIter: 'a,
+            {
+                let $state = &self.state;
+                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), false) {
+                    Ok(watched) => MapIter::of(watched),
+                    Err(error) => MapIter::failed(error),
+                }
+            }
+
             /// As `map_iter`, in the order in which tasks are finished.
             #[doc(alias = "generator_unordered")]
             pub fn map_unordered<'a, $item, $result, In>(
@@ -175,6 +209,25 @@ macro_rules! methods {
             {
                 let $state = &self.state;
                 match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), false) {
+                    Ok(watched) => MapUnordered::of(watched),
+                    Err(error) => MapUnordered::failed(error),
+                }
+            }
+
+            /// As `map_unordered`, for functions that may fail.
+            pub fn try_map_unordered<'a, $item, $result, In>(
+                self,
+                items: In,
+                f: $trying,
+            ) -> MapUnordered<'a, $result>
+            where
+                $item: Message,
+                $result: Message,
+                In: IntoIterator<Item = $item>,
+                In::IntoIter: 'a,
+            {
+                let $state = &self.state;
+                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), false) {
                     Ok(watched) => MapUnordered::of(watched),
                     Err(error) => MapUnordered::failed(error),
                 }

@@ -57,7 +57,9 @@ impl Settings {
         match self.backend().0 {
             Kind::Custom(hall) => Ok(Place::Here(hall)),
             Kind::Sequential => sequential(),
-            _ if workers == 1 => sequential(),
+            // Who asks for one job and nothing else wants to look at it; others want the safety of a process.
+            Kind::Processes if self.jobs == Some(1) && self.backend.is_none() => sequential(),
+            Kind::Threads if workers == 1 => sequential(),
             Kind::Threads => threads(workers),
             Kind::Processes => warm::crew(workers, self.inner_threads).map(Place::Processes),
         }

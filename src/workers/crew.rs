@@ -267,7 +267,7 @@ impl Crew {
                 Err(Fault::NotYet) => self.look(),
                 Err(Fault::Closed) => return,
                 Err(Fault::Failed(error)) => {
-                    self.end(Stage::Terminated, &TaskErrorKind::Refused(error.to_string()));
+                    self.abandon(&error);
                     return;
                 }
             }
@@ -347,6 +347,7 @@ impl Crew {
         if head.kind == Kind::Nudge as u32 {
             let dead = std::mem::take(&mut *self.dead.lock().unwrap_or_else(PoisonError::into_inner));
             dead.into_iter().for_each(|desk| self.bury(office, desk));
+            self.settle_the_rest(office);
             self.heal(office);
         } else {
             office.books.answer(head, rest);

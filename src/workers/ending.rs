@@ -3,32 +3,27 @@
 use std::{sync::PoisonError, thread};
 
 use super::{
-    crew::{Crew, Stage, kill},
+    crew::{Crew, Office, Stage, kill},
     error::TaskErrorKind,
 };
+use crate::error::Error;
+
 impl Crew {
-    /// Takes no more tasks; `why` is what those hear that will not be run.
-    pub(super) fn end(&self, stage: Stage, why: &TaskErrorKind) {
+    fn close(&self, stage: Stage) {
         let mut office = self.lock();
         office.stage = office.stage.max(stage);
-        if office.stage == Stage::Terminated {
-            office.books.fail_all(why);
-            office.frozen = false;
-            office.workers.iter().flatten().for_each(kill);
-            self.orders.close();
-        }
         self.unlock(office);
     }
 
     /// Takes no more tasks, finishes those that it has, and waits until all workers have ended.
     pub(super) fn shut_down(&self) {
-        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
+        self.close(Stage::Closing);
         self.wait_for_end();
     }
 
     /// As [`Crew::shut_down`], but does not wait.
     pub(crate) fn leave(&self) {
-        self.end(Stage::Closing, &TaskErrorKind::Cancelled);
+        self.close(Stage::Closing);
         // Its thread sees that there is nothing more to come.
         self.nudge();
     }
@@ -44,10 +39,37 @@ impl Crew {
         self.wait_for_end();
     }
 
-    /// Kills all workers.
+    /// Kills all workers. Tasks that have begun are lost with them, and the others are called off.
     pub(super) fn terminate(&self) {
-        self.end(Stage::Terminated, &TaskErrorKind::Cancelled);
+        let mut office = self.lock();
+        office.stage = Stage::Terminated;
+        office.frozen = false;
+        office.workers.iter().flatten().for_each(kill);
+        self.take_back(&mut office);
+        self.settle_the_rest(&mut office);
+        self.orders.close();
+        self.unlock(office);
         self.wait_for_end();
+    }
+
+    /// Of a pool that was terminated: what waits will not be run, and where no worker is left, nothing will.
+    pub(super) fn settle_the_rest(&self, office: &mut Office) {
+        if office.stage == Stage::Terminated {
+            office.books.call_off(|_| true);
+            if office.workers.iter().all(Option::is_none) {
+                office.books.fail_all(&TaskErrorKind::Cancelled);
+            }
+        }
+    }
+
+    /// The answers cannot be read any more.
+    pub(super) fn abandon(&self, why: &Error) {
+        let mut office = self.lock();
+        (office.stage, office.frozen) = (Stage::Terminated, false);
+        office.workers.iter_mut().filter_map(Option::take).for_each(|worker| kill(&worker));
+        office.books.fail_all(&TaskErrorKind::Refused(why.to_string()));
+        self.orders.close();
+        self.unlock(office);
     }
 
     fn wait_for_end(&self) {

@@ -315,6 +315,58 @@ impl Pool {
         MapUnordered::of(self.run(Plain(f), items))
     }
 
+    /// As [`Pool::outcomes`], for functions that may fail.
+    pub fn try_outcomes<I, R, In>(
+        &self,
+        items: In,
+        f: fn(I) -> Result<R, Failure>,
+    ) -> Vec<Result<R, TaskError>>
+    where
+        I: Message,
+        R: Message,
+        In: IntoIterator<Item = I>,
+    {
+        outcomes(self.run(Trying(f), items))
+    }
+
+    /// As [`Pool::map_iter`], for functions that may fail.
+    pub fn try_map_iter<'a, I, R, In>(&self, items: In, f: fn(I) -> Result<R, Failure>) -> MapIter<'a, R>
+    where
+        I: Message,
+        R: Message,
+        In: IntoIterator<Item = I>,
+        In::IntoIter: 'a,
+    {
+        MapIter::of(self.run(Trying(f), items))
+    }
+
+    /// As [`Pool::map_unordered`], for functions that may fail.
+    pub fn try_map_unordered<'a, I, R, In>(
+        &self,
+        items: In,
+        f: fn(I) -> Result<R, Failure>,
+    ) -> MapUnordered<'a, R>
+    where
+        I: Message,
+        R: Message,
+        In: IntoIterator<Item = I>,
+        In::IntoIter: 'a,
+    {
+        MapUnordered::of(self.run(Trying(f), items))
+    }
+
+    /// As [`Pool::submit`], for functions that may fail.
+    ///
+    /// # Errors
+    /// As [`Pool::submit`].
+    pub fn try_submit<I: Message, R: Message>(
+        &self,
+        input: I,
+        f: fn(I) -> Result<R, Failure>,
+    ) -> Result<Task<R>> {
+        self.submit_function(input, Trying(f))
+    }
+
     /// Has `f(input)` run, and returns at once.
     ///
     /// # Errors
@@ -322,10 +374,17 @@ impl Pool {
     /// - `InvalidInput` if `f` is not code of the main program.
     #[doc(alias = "apply_async")]
     pub fn submit<I: Message, R: Message>(&self, input: I, f: fn(I) -> R) -> Result<Task<R>> {
-        let place = self.place.clone();
-        let input = std::iter::once(input);
-        let run =
-            Run::start(place.clone(), true, Plain(f), Setup::none(), input, Chunk::of(Some(1)), self.terms);
+        self.submit_function(input, Plain(f))
+    }
+
+    fn submit_function<F: TaskFunction<State = ()>>(
+        &self,
+        input: F::Input,
+        function: F,
+    ) -> Result<Task<F::Output>> {
+        let (place, input) = (self.place.clone(), std::iter::once(input));
+        let chunk = Chunk::of(Some(1));
+        let run = Run::start(place.clone(), true, function, Setup::none(), input, chunk, self.terms);
         Ok(Task::new(run.detach()?, place))
     }
 
