@@ -3,6 +3,7 @@
 use std::{
     ffi::{CString, OsStr},
     io,
+    sync::Arc,
 };
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         handle::Process,
         init,
         spawner::{self, OnEnd, Request},
+        started::Started,
         title,
     },
     segment,
@@ -114,11 +116,16 @@ impl ProcessBuilder {
     /// # Examples
     /// See [`ProcessBuilder`].
     pub fn spawn<A: Message, R: Message>(&self, args: A, f: fn(A) -> R) -> Result<Process<R>> {
-        self.start(args, f, None)
+        init::check()?;
+        let function = Function::of(f)?;
+        // What the arguments refer to stays alive until the worker has it, if there is one.
+        segment::pinning(|| self.start(function, &message::encode(&args)?, None)).map(Process::new)
     }
 
     /// Spawns, and runs `on_end` once when the process has ended, was collected, and everybody who
     /// waits for it was told. Also if it was collected elsewhere; not if this returns an error.
+    ///
+    /// The caller holds what the arguments refer to, as long as the process may look for it.
     ///
     /// It runs on the thread that starts and collects all processes, so it is short and waits for
     /// nobody who may be starting one: who starts a process waits for that thread. A panic in it is
@@ -129,30 +136,20 @@ impl ProcessBuilder {
         f: fn(A) -> R,
         on_end: impl FnOnce() + Send + 'static,
     ) -> Result<Process<R>> {
-        self.start(args, f, Some(Box::new(on_end)))
+        init::check()?;
+        let function = Function::of(f)?;
+        self.start(function, &message::encode(&args)?, Some(Box::new(on_end))).map(Process::new)
     }
 
-    fn start<A: Message, R: Message>(
-        &self,
-        args: A,
-        f: fn(A) -> R,
-        on_end: Option<OnEnd>,
-    ) -> Result<Process<R>> {
-        init::check()?;
+    fn start(&self, function: Function, arguments: &[u8], on_end: Option<OnEnd>) -> Result<Arc<Started>> {
         let environment = self.environment.lines()?;
         let title = self.name.as_deref().map(argument).transpose()?;
-        let function = Function::of(f)?;
-        // What the arguments refer to stays alive until the worker has it, if there is one.
-        let started = segment::pinning(|| {
-            let arguments = message::encode(&args)?;
-            let request = || {
-                let (nonce, call) = call(function, &arguments)?;
-                let arguments = init::worker_arguments(nonce, title)?;
-                Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
-            };
-            request().and_then(spawner::start).map_err(|error| Error::os("cannot start a process", error))
-        });
-        started.map(Process::new)
+        let request = || {
+            let (nonce, call) = call(function, arguments)?;
+            let arguments = init::worker_arguments(nonce, title)?;
+            Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
+        };
+        request().and_then(spawner::start).map_err(|error| Error::os("cannot start a process", error))
     }
 
     fn shown_name(&self) -> String {
