@@ -65,6 +65,9 @@ impl Habits {
 /// So many workers in a row that end before their first order, and nothing will come of the next one.
 const BAD_STARTS: u32 = 3;
 
+/// The desk in a message that is not about a death.
+const NOBODY: u32 = u32::MAX;
+
 /// So many answers are read before what is new is told.
 const MOST_AT_ONCE: usize = 64;
 
@@ -82,7 +85,7 @@ pub(crate) struct Crew {
     pub(super) habits: Habits,
     desk: Mutex<Office>,
     changed: Condvar,
-    /// The desks of workers that have died, until the pool's thread sees to them.
+    /// The desks of workers that have died, until that is announced among the answers.
     dead: Mutex<Vec<usize>>,
 }
 
@@ -273,14 +276,20 @@ impl Crew {
     /// On the thread that collects processes: a worker has died.
     fn died(&self, desk: usize) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
-        self.nudge();
+        self.announce();
     }
 
-    /// Sends the pool's thread a message that stands behind all answers of the dead. One that finds no room
-    /// is sent again when answers have been read.
-    fn nudge(&self) {
-        let head = AnswerHead { order: 0, task: 0, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
-        let _ = self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None);
+    /// Sends the pool's thread a message for each of the dead, which stands behind all answers of that one.
+    /// One that finds no room is sent again when answers have been read.
+    fn announce(&self) {
+        let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        dead.retain(|&desk| !self.nudge(desk as u32));
+    }
+
+    /// Sends the pool's thread a message; whether it found room.
+    fn nudge(&self, desk: u32) -> bool {
+        let head = AnswerHead { order: 0, task: desk, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
+        self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None).is_ok()
     }
 
     /// The pool's thread: reads answers until the pool has ended.
@@ -327,9 +336,7 @@ impl Crew {
 
     /// Looks at clocks, and tries again what found no room.
     fn look(self: &Arc<Self>) {
-        if !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.nudge();
-        }
+        self.announce();
         let mut office = self.lock();
         self.hand_out(&mut office);
         self.kill_the_late(&office);
@@ -370,8 +377,7 @@ impl Crew {
     fn read_one(self: &Arc<Self>, office: &mut Office, bytes: &[u8]) {
         let Some((head, rest)) = read_answer(bytes) else { return };
         if head.kind == Kind::Nudge as u32 {
-            let dead = std::mem::take(&mut *self.dead.lock().unwrap_or_else(PoisonError::into_inner));
-            dead.into_iter().for_each(|desk| self.bury(office, desk));
+            self.bury(office, head.task as usize);
             self.heal(office);
         } else {
             office.books.answer(head, rest);
@@ -384,7 +390,9 @@ impl Crew {
         let (id, exit) = (worker.id(), worker.exit());
         let desk = self.control.desk(desk);
         let came = desk.is_open();
-        let legacy = desk.clear();
+        // In this turn: see `control`.
+        let passed = desk.place().is_some_and(|place| self.orders.core().has_passed(place));
+        let legacy = desk.clear().filter(|_| passed);
         match exit {
             Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
                 office.bad_starts += 1;
@@ -399,9 +407,7 @@ impl Crew {
             _ if came => office.bad_starts = 0,
             _ => {}
         }
-        let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) else {
-            return;
-        };
+        let Some(legacy) = legacy else { return };
         let why = if legacy.condemned {
             TaskErrorKind::TimedOut
         } else {
@@ -434,7 +440,7 @@ impl Crew {
     pub(crate) fn leave(&self) {
         self.end(Stage::Closing, &TaskErrorKind::Cancelled);
         // Its thread sees that there is nothing more to come.
-        self.nudge();
+        self.nudge(NOBODY);
     }
 
     /// As [`Crew::shut_down`], but what has not begun is called off.
@@ -463,7 +469,7 @@ impl Crew {
         drop(office);
         if let Some(listener) = listener {
             // It has nothing to do any more, unless it is the one that waits here, in code of the user's.
-            self.nudge();
+            self.nudge(NOBODY);
             if listener.thread().id() != thread::current().id() {
                 let _ = listener.join();
             }

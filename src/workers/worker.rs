@@ -65,7 +65,9 @@ pub(super) fn work(post: Post) {
     let (mut bytes, mut answer) = (Vec::new(), Vec::new());
     while left != 0 {
         let deadline = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
-        let note = |place, bytes: &[u8]| head_of(bytes).is_none_or(|head| desk.take(place, head.number));
+        let note = |place, bytes: &[u8]| {
+            head_of(bytes).is_none_or(|head| post.control.take(post.desk, place, head.number))
+        };
         match post.orders.core().receive_noted(&mut bytes, deadline, note) {
             Ok(true) => {}
             // Condemned, closed, or long idle.
