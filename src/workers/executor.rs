@@ -103,6 +103,8 @@ pub(crate) struct Hall {
 struct Inside {
     tasks: usize,
     closed: bool,
+    /// What has not begun is called off.
+    cancelled: bool,
 }
 
 impl Hall {
@@ -145,12 +147,11 @@ impl Hall {
         drop(inside);
         let (call, ticket) = (call.clone(), Ticket(self.clone()));
         self.executor.execute(Box::new(move || {
-            let result = if call.begin() {
-                run(call.number, function, input, make)
-            } else {
-                Err(TaskErrorKind::Cancelled)
-            };
-            call.give(index, result);
+            if ticket.0.lock().cancelled {
+                call.give(index, Err(TaskErrorKind::Cancelled));
+            } else if call.begin() {
+                call.give(index, run(call.number, function, input, make));
+            }
             drop(ticket);
         }));
         Ok(())
@@ -158,8 +159,18 @@ impl Hall {
 
     /// Takes no more tasks, and waits for those that it has.
     pub(super) fn shut_down(&self) {
+        self.close(false);
+    }
+
+    /// As [`Hall::shut_down`], but what has not begun is called off.
+    pub(super) fn cancel(&self) {
+        self.close(true);
+    }
+
+    fn close(&self, cancelled: bool) {
         let mut inside = self.lock();
         inside.closed = true;
+        inside.cancelled |= cancelled;
         while inside.tasks != 0 {
             inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
