@@ -393,19 +393,23 @@ impl Crew {
         // In this turn: see `control`.
         let passed = desk.place().is_some_and(|place| self.orders.core().has_passed(place));
         let legacy = desk.clear().filter(|_| passed);
-        match exit {
-            Some(exit) if !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) => {
-                office.bad_starts += 1;
-                let why = worker.join().err().map_or_else(|| exit.to_string(), |error| error.to_string());
-                if office.bad_starts >= BAD_STARTS {
-                    (office.bad_starts, office.resting) = (0, true);
-                }
-                if office.resting && office.workers.iter().all(Option::is_none) {
+        let bad = exit.filter(|exit| !came && !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)));
+        if bad.is_some() {
+            office.bad_starts += 1;
+            office.resting |= office.bad_starts >= BAD_STARTS;
+        }
+        if came || office.resting {
+            office.bad_starts = 0;
+        }
+        if office.resting && office.workers.iter().all(Option::is_none) {
+            match bad {
+                Some(exit) => {
+                    let why = worker.join().err().map_or_else(|| exit.to_string(), |error| error.to_string());
                     self.give_up(office, &why);
                 }
+                // The last one that was left ended otherwise: others may do as well.
+                None => office.resting = false,
             }
-            _ if came => office.bad_starts = 0,
-            _ => {}
         }
         let Some(legacy) = legacy else { return };
         let why = if legacy.condemned {
