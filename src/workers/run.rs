@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -50,6 +51,9 @@ pub(crate) struct Setup {
     _kept: Kept,
     _array: Option<Array<u8>>,
 }
+
+/// So long who wants all results waits for several of them.
+const SOON: Duration = Duration::from_millis(10);
 
 /// What is longer goes into an array, once, instead of every order.
 const SHORT: usize = 256;
@@ -169,10 +173,13 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             if self.input.is_none() && self.taken == self.begun {
                 return None;
             }
-            // Who wants all of them is not woken for each.
+            // Who wants all of them is not woken for each, but takes what there is soon: a worker that is to
+            // leave waits until it was taken what its results refer to.
             let open = self.begun - self.taken;
-            let seen = self.taken + if self.patient { open / 2 } else { 0 };
-            self.call.wait(seen.min(self.begun - 1), Deadline::NEVER);
+            let half = (self.taken + open / 2).min(self.begun - 1);
+            if !(self.patient && self.call.wait(half, Deadline::after(SOON))) {
+                self.call.wait(self.taken.min(self.begun - 1), Deadline::NEVER);
+            }
         }
     }
 

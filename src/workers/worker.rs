@@ -27,6 +27,7 @@ use crate::{
     message,
     process::report_of_panic,
     queue::{Fault, Queue},
+    segment,
     shared::Shared,
 };
 
@@ -53,6 +54,9 @@ pub(super) struct Post {
     pub(super) share: usize,
 }
 
+/// What results refer to is looked at so often at least.
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
+
 /// A worker's life.
 pub(super) fn work(post: Post) {
     let desk = post.control.desk(post.desk as usize);
@@ -64,11 +68,10 @@ pub(super) fn work(post: Post) {
     let mut left = post.recycle_after.unwrap_or(u64::MAX);
     let (mut bytes, mut answer) = (Vec::new(), Vec::new());
     while left != 0 {
-        let deadline = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
         let note = |place, bytes: &[u8]| {
             head_of(bytes).is_none_or(|head| post.control.take(post.desk, place, head.number))
         };
-        match post.orders.core().receive_noted(&mut bytes, deadline, note) {
+        match next_order(&post, &mut bytes, note) {
             Ok(true) => {}
             // Condemned, closed, or long idle.
             Ok(false) | Err(Fault::Closed | Fault::NotYet) => return,
@@ -77,6 +80,24 @@ pub(super) fn work(post: Post) {
         let Some(order) = Order::read(&bytes) else { continue };
         if let Err(error) = follow(&post, worker, &order, &mut states, &mut left, &mut answer) {
             return eprintln!("commons: a worker cannot answer: {error}");
+        }
+    }
+}
+
+/// Receives an order. What results referred to goes meanwhile, as soon as the pool has taken it from there.
+fn next_order(
+    post: &Post,
+    bytes: &mut Vec<u8>,
+    mut note: impl FnMut(u64, &[u8]) -> bool,
+) -> std::result::Result<bool, Fault> {
+    let end = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let mut slice = Duration::from_millis(1);
+    loop {
+        let clear = segment::wait_for_pins(Deadline::NOW, &mut || true);
+        let deadline = if clear { end } else { end.within(slice) };
+        match post.orders.core().receive_noted(bytes, deadline, &mut note) {
+            Err(Fault::NotYet) if !end.has_passed() => slice = LONGEST_LOOK.min(slice * 2),
+            received => return received,
         }
     }
 }
