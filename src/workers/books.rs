@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn legacy(begun: Option<u32>) -> Legacy {
-        Legacy { place: 0, order: 1, begun, condemned: false, exhausted: false }
+        Legacy { order: 1, begun, condemned: false, exhausted: false }
     }
 
     fn waiting(books: &Books) -> Vec<(usize, u32, Vec<Vec<u8>>)> {

@@ -9,7 +9,10 @@
 //! | it begins a task | | | task + 1 | that task is lost unless its result was sent; those after it were not begun |
 //! | the pool condemns it | | | `CONDEMNED` + task + 1 | the same; it begins no other task, and takes no other order |
 //!
-//! Places only grow, so a place that the head has passed was passed by this worker.
+//! Places only grow, so a place that the head has passed was passed by this worker, unless it died just
+//! before and another one took what stood there. That one, which holds the ring's lock, knows by `noted`
+//! who was there before it, and wipes the place from the dead worker's desk before the head moves. So who
+//! sees that the head has passed looks at the place once more.
 
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -27,6 +30,9 @@ const CALLS: usize = 64;
 pub(super) struct Control {
     /// The numbers of the calls that go on, each where its number modulo their count says.
     calls: [AtomicU64; CALLS],
+    /// Who has last said that it takes an order: the order's number, and in the low byte the desk.
+    noted: AtomicU64,
+    _reserved: [AtomicU64; 7],
     desks: [Desk; MOST_WORKERS],
 }
 
@@ -61,12 +67,33 @@ impl Control {
             exhausted: word(),
             _reserved: [0; 2].map(AtomicU64::new),
         };
-        Self { calls: [0; CALLS].map(AtomicU64::new), desks: std::array::from_fn(desk) }
+        Self {
+            calls: [0; CALLS].map(AtomicU64::new),
+            noted: word(),
+            _reserved: [0; 7].map(AtomicU64::new),
+            desks: std::array::from_fn(desk),
+        }
     }
 
     /// The desk with this number; a damaged number is that of another desk.
     pub(super) fn desk(&self, number: usize) -> &Desk {
         &self.desks[number % MOST_WORKERS]
+    }
+
+    /// The worker at this desk is about to take this order, and holds the lock of the orders; false if it
+    /// may not.
+    pub(super) fn take(&self, desk: u32, place: u64, order: u64) -> bool {
+        let own = self.desk(desk as usize);
+        if !own.clean() {
+            return false;
+        }
+        let noted = self.noted.load(Acquire);
+        if noted >> 8 == order {
+            self.desk((noted & 0xff) as usize).wipe(place);
+        }
+        self.noted.store(order << 8 | u64::from(desk), Release);
+        own.write(place, order);
+        true
     }
 
     fn call(&self, call: u64) -> &AtomicU64 {
@@ -92,8 +119,6 @@ impl Control {
 /// What a worker was at when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Legacy {
-    /// Where the order stood that it wanted to take.
-    pub(super) place: u64,
     pub(super) order: u64,
     /// The task that it had begun last.
     pub(super) begun: Option<u32>,
@@ -116,15 +141,26 @@ impl Desk {
         self.ready.load(Acquire) != 0
     }
 
-    /// The worker is about to take this order; false if it may not.
-    pub(super) fn take(&self, place: u64, order: u64) -> bool {
+    /// The worker has nothing; false if it may not take anything.
+    fn clean(&self) -> bool {
         self.place.store(0, Release);
-        if self.begun.swap(0, AcqRel) & CONDEMNED != 0 {
-            return false;
-        }
+        self.begun.swap(0, AcqRel) & CONDEMNED == 0
+    }
+
+    /// The worker is about to take this order.
+    fn write(&self, place: u64, order: u64) {
         self.order.store(order, Relaxed);
         self.place.store(place.wrapping_add(1), Release);
-        true
+    }
+
+    /// The worker died before it took what stood at this place.
+    fn wipe(&self, place: u64) {
+        let _ = self.place.compare_exchange(place.wrapping_add(1), 0, AcqRel, Relaxed);
+    }
+
+    /// Where the order stands or stood that the worker said it takes.
+    pub(super) fn place(&self) -> Option<u64> {
+        self.place.load(Acquire).checked_sub(1)
     }
 
     /// The worker is about to begin this task; false if it may not.
@@ -155,10 +191,10 @@ impl Desk {
         self.ready.store(0, Relaxed);
         let exhausted = self.exhausted.swap(0, Relaxed) != 0;
         let begun = self.begun.swap(0, Acquire);
-        let place = self.place.swap(0, Acquire).checked_sub(1)?;
+        self.place.swap(0, Acquire).checked_sub(1)?;
         let task = (begun & !CONDEMNED).checked_sub(1).and_then(|task| u32::try_from(task).ok());
         let order = self.order.load(Relaxed);
-        Some(Legacy { place, order, begun: task, condemned: begun & CONDEMNED != 0, exhausted })
+        Some(Legacy { order, begun: task, condemned: begun & CONDEMNED != 0, exhausted })
     }
 }
 
@@ -170,16 +206,29 @@ mod tests {
     fn a_condemned_worker_begins_nothing_else() {
         let control = Control::new();
         let desk = control.desk(3);
-        assert!(desk.take(0, 7) && desk.begin(0, Some(5)));
+        assert!(control.take(3, 0, 7) && desk.begin(0, Some(5)));
         assert_eq!(desk.current(), Some((7, 0, 5)));
         assert!(!desk.condemn(1), "another task than it is at");
         assert!(desk.condemn(0));
         assert!(!desk.begin(1, None));
-        let left = Legacy { place: 0, order: 7, begun: Some(0), condemned: true, exhausted: false };
+        let left = Legacy { order: 7, begun: Some(0), condemned: true, exhausted: false };
         assert_eq!(desk.clear(), Some(left));
         assert_eq!(desk.clear(), None);
-        assert!(desk.take(9, 8) && desk.begin(0, None) && desk.condemn(0));
-        assert!(!desk.take(10, 9), "nor does it take another order");
+        assert!(control.take(3, 9, 8) && desk.begin(0, None) && desk.condemn(0));
+        assert!(!control.take(3, 10, 9), "nor does it take another order");
+    }
+
+    #[test]
+    fn an_order_that_a_dead_worker_was_about_to_take_is_the_next_ones() {
+        let control = Control::new();
+        assert!(control.take(1, 40, 7));
+        // It dies, and so does the second one that comes for the order; the third takes it.
+        assert!(control.take(2, 40, 7) && control.take(0, 40, 7));
+        assert_eq!([1, 2].map(|desk| control.desk(desk).clear()), [None, None]);
+        assert_eq!(control.desk(0).clear().map(|legacy| legacy.order), Some(7));
+        // What stood elsewhere was taken before.
+        assert!(control.take(1, 50, 8) && control.take(2, 60, 9));
+        assert_eq!(control.desk(1).place(), Some(50));
     }
 
     #[test]

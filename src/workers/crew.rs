@@ -28,6 +28,9 @@ use crate::{
 /// So many workers in a row that end before their first order, and nothing will come of the next one.
 const BAD_STARTS: u32 = 3;
 
+/// The desk in a message that is not about a death.
+pub(super) const NOBODY: u32 = u32::MAX;
+
 /// So many answers are read before what is new is told.
 const MOST_AT_ONCE: usize = 64;
 
@@ -45,7 +48,7 @@ pub(crate) struct Crew {
     pub(super) habits: Habits,
     desk: Mutex<Office>,
     pub(super) changed: Condvar,
-    /// The desks of workers that have died, until the pool's thread sees to them.
+    /// The desks of workers that have died, until that is announced among the answers.
     dead: Mutex<Vec<usize>>,
 }
 
@@ -248,14 +251,20 @@ impl Crew {
     /// On the thread that collects processes: a worker has died.
     fn died(&self, desk: usize) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
-        self.nudge();
+        self.announce();
     }
 
-    /// Sends the pool's thread a message that stands behind all answers of the dead. One that finds no room
-    /// is sent again when answers have been read.
-    pub(super) fn nudge(&self) {
-        let head = AnswerHead { order: 0, task: 0, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
-        let _ = self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None);
+    /// Sends the pool's thread a message for each of the dead, which stands behind all answers of that one.
+    /// One that finds no room is sent again when answers have been read.
+    fn announce(&self) {
+        let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        dead.retain(|&desk| !self.nudge(desk as u32));
+    }
+
+    /// Sends the pool's thread a message; whether it found room.
+    pub(super) fn nudge(&self, desk: u32) -> bool {
+        let head = AnswerHead { order: 0, task: desk, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
+        self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None).is_ok()
     }
 
     /// The pool's thread: reads answers until the pool has ended.
@@ -302,9 +311,7 @@ impl Crew {
 
     /// Looks at clocks, and tries again what found no room.
     fn look(self: &Arc<Self>) {
-        if !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.nudge();
-        }
+        self.announce();
         let mut office = self.lock();
         self.hand_out(&mut office);
         self.kill_the_late(&office);
@@ -345,8 +352,7 @@ impl Crew {
     fn read_one(self: &Arc<Self>, office: &mut Office, bytes: &[u8]) {
         let Some((head, rest)) = read_answer(bytes) else { return };
         if head.kind == Kind::Nudge as u32 {
-            let dead = std::mem::take(&mut *self.dead.lock().unwrap_or_else(PoisonError::into_inner));
-            dead.into_iter().for_each(|desk| self.bury(office, desk));
+            self.bury(office, head.task as usize);
             self.settle_the_rest(office);
             self.heal(office);
         } else {
@@ -360,7 +366,9 @@ impl Crew {
         let (id, exit) = (worker.id(), worker.exit());
         let desk = self.control.desk(desk);
         let came = desk.is_open();
-        let legacy = desk.clear();
+        // In this turn: see `control`.
+        let passed = desk.place().is_some_and(|place| self.orders.core().has_passed(place));
+        let legacy = desk.clear().filter(|_| passed);
         let kills = exhaustion::kills();
         let out_of_memory = |exit| exit == Exit::Signal(9) && kills != office.oom_kills;
         let exit = exit.unwrap_or(Exit::Signal(9));
@@ -371,19 +379,7 @@ impl Crew {
         };
         office.oom_kills = kills;
         let told = Arc::into_inner(worker).and_then(|worker| worker.join().err());
-        if came {
-            office.bad_starts = 0;
-        } else if !matches!(exit, Exit::Signal(1 | 2 | 9 | 15)) {
-            // Nobody has killed it: it does not come as far as its work.
-            office.bad_starts += 1;
-            if office.bad_starts >= BAD_STARTS {
-                (office.bad_starts, office.resting) = (0, true);
-            }
-            if office.resting && office.workers.iter().all(Option::is_none) {
-                let why = told.as_ref().map_or_else(|| exit.to_string(), ToString::to_string);
-                self.give_up(office, &why);
-            }
-        }
+        self.mind_starts(office, came, exit, told.as_ref());
         let why = match (why, told) {
             // Where a panic ends the process, that has told its own.
             (TaskErrorKind::Exit(_), Some(ProcessError::Panicked { message, location, backtrace, .. })) => {
@@ -391,8 +387,31 @@ impl Crew {
             }
             (why, _) => why,
         };
-        if let Some(legacy) = legacy.filter(|legacy| self.orders.core().has_passed(legacy.place)) {
+        if let Some(legacy) = legacy {
             office.books.bury(legacy, why, id);
+        }
+    }
+
+    /// A worker has ended, which `came` as far as its first order or not: are others to be started?
+    fn mind_starts(&self, office: &mut Office, came: bool, exit: Exit, told: Option<&ProcessError>) {
+        // Those that somebody kills may be killed more often.
+        let bad = match exit {
+            _ if came => 0,
+            Exit::Signal(1 | 2 | 9 | 15) => 1,
+            _ => BAD_STARTS,
+        };
+        office.bad_starts = if came { 0 } else { office.bad_starts + bad };
+        if office.bad_starts >= BAD_STARTS * BAD_STARTS {
+            (office.bad_starts, office.resting) = (0, true);
+        }
+        if office.resting && office.workers.iter().all(Option::is_none) {
+            if bad == 0 {
+                // The last one that was left ended otherwise: others may do as well.
+                office.resting = false;
+            } else {
+                let why = told.map_or_else(|| exit.to_string(), ToString::to_string);
+                self.give_up(office, &why);
+            }
         }
     }
 

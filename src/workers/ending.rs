@@ -3,7 +3,7 @@
 use std::{sync::PoisonError, thread};
 
 use super::{
-    crew::{Crew, Office, Stage, kill},
+    crew::{Crew, NOBODY, Office, Stage, kill},
     error::TaskErrorKind,
 };
 use crate::error::Error;
@@ -25,7 +25,7 @@ impl Crew {
     pub(crate) fn leave(&self) {
         self.close(Stage::Closing);
         // Its thread sees that there is nothing more to come.
-        self.nudge();
+        self.nudge(NOBODY);
     }
 
     /// As [`Crew::shut_down`], but what has not begun is called off.
@@ -81,7 +81,7 @@ impl Crew {
         drop(office);
         if let Some(listener) = listener {
             // It has nothing to do any more, unless it is the one that waits here, in code of the user's.
-            self.nudge();
+            self.nudge(NOBODY);
             if listener.thread().id() != thread::current().id() {
                 let _ = listener.join();
             }

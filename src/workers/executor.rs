@@ -103,6 +103,8 @@ pub(crate) struct Hall {
 struct Inside {
     tasks: usize,
     closed: bool,
+    /// What has not begun is called off.
+    cancelled: bool,
 }
 
 impl Hall {
@@ -143,16 +145,18 @@ impl Hall {
         }
         inside.tasks += 1;
         drop(inside);
-        let (call, ticket) = (call.clone(), Ticket(self.clone()));
+        let ticket = Ticket { hall: self.clone(), call: call.clone(), index, waits: true };
         self.executor.execute(Box::new(move || {
-            if call.begin() {
+            let mut ticket = ticket;
+            let (hall, call) = ticket.open();
+            if hall.lock().cancelled {
+                call.give(index, Err(TaskErrorKind::Cancelled));
+            } else if call.begin() {
                 call.clock_in(index);
                 let result = run(call.number, function, input, make);
                 if call.clock_out(index) {
                     call.give(index, result);
                 }
-            } else {
-                call.give(index, Err(TaskErrorKind::Cancelled));
             }
             drop(ticket);
         }));
@@ -161,23 +165,50 @@ impl Hall {
 
     /// Takes no more tasks, and waits for those that it has.
     pub(super) fn shut_down(&self) {
+        self.close(false);
+    }
+
+    /// As [`Hall::shut_down`], but what has not begun is called off.
+    pub(super) fn cancel(&self) {
+        self.close(true);
+    }
+
+    fn close(&self, cancelled: bool) {
         let mut inside = self.lock();
         inside.closed = true;
+        inside.cancelled |= cancelled;
         while inside.tasks != 0 {
             inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// A task inside. Also one that its executor forgets counts as over.
-struct Ticket(Arc<Hall>);
+/// A task inside. One that its executor forgets is settled with this.
+struct Ticket<R> {
+    hall: Arc<Hall>,
+    call: Arc<Call<R>>,
+    index: usize,
+    /// It was not run.
+    waits: bool,
+}
 
-impl Drop for Ticket {
+impl<R> Ticket<R> {
+    /// It is run now.
+    fn open(&mut self) -> (&Hall, &Call<R>) {
+        self.waits = false;
+        (&self.hall, &self.call)
+    }
+}
+
+impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
-        let mut inside = self.0.lock();
+        if self.waits {
+            self.call.give(self.index, Err(TaskErrorKind::Refused("its executor has dropped it".into())));
+        }
+        let mut inside = self.hall.lock();
         inside.tasks -= 1;
         if inside.tasks == 0 {
-            self.0.changed.notify_all();
+            self.hall.changed.notify_all();
         }
     }
 }

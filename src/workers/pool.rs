@@ -410,16 +410,17 @@ impl Pool {
     pub fn cancel(&self) -> Result<()> {
         match &self.place {
             Place::Processes(crew) => crew.cancel(),
-            Place::Here(hall) => hall.shut_down(),
+            Place::Here(hall) => hall.cancel(),
         }
         Ok(())
     }
 
-    /// Kills all workers, and waits until they have ended. Threads cannot be killed: they are waited for.
+    /// Kills all workers, and waits until they have ended. Threads cannot be killed: what they have
+    /// begun is waited for, and the rest is called off.
     pub fn terminate(&self) {
         match &self.place {
             Place::Processes(crew) => crew.terminate(),
-            Place::Here(hall) => hall.shut_down(),
+            Place::Here(hall) => hall.cancel(),
         }
     }
 }
@@ -439,6 +440,7 @@ impl Drop for Pool {
         match &self.place {
             Place::Processes(crew) if thread::panicking() => crew.terminate(),
             Place::Processes(crew) => crew.shut_down(),
+            Place::Here(hall) if thread::panicking() => hall.cancel(),
             Place::Here(hall) => hall.shut_down(),
         }
     }

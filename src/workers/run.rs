@@ -52,8 +52,9 @@ pub(crate) struct Setup {
     _array: Option<Array<u8>>,
 }
 
-/// How often clocks are looked at where tasks of this process are timed.
-const LOOK: Duration = Duration::from_millis(10);
+/// So long who wants all results waits for several of them, and so often clocks are looked at where tasks of
+/// this process are timed.
+const SOON: Duration = Duration::from_millis(10);
 
 /// What is longer goes into an array, once, instead of every order.
 const SHORT: usize = 256;
@@ -178,12 +179,16 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             if self.input.is_none() && self.taken == self.begun {
                 return None;
             }
-            // Who wants all of them is not woken for each.
+            // Who wants all of them is not woken for each, but takes what there is soon: a worker that is to
+            // leave waits until it was taken what its results refer to.
             let open = self.begun - self.taken;
-            let seen = self.taken + if self.patient { open / 2 } else { 0 };
+            let half = (self.taken + open / 2).min(self.begun - 1);
+            if self.patient && self.call.wait(half, Deadline::after(SOON)) {
+                continue;
+            }
             let clocks = matches!(self.place, Place::Here(_)) && self.call.terms().timeout.is_some();
-            let look = if clocks { Deadline::after(LOOK) } else { Deadline::NEVER };
-            if !self.call.wait(seen.min(self.begun - 1), look) {
+            let look = if clocks { Deadline::after(SOON) } else { Deadline::NEVER };
+            if !self.call.wait(self.taken.min(self.begun - 1), look) {
                 self.call.give_up_the_late();
             }
         }

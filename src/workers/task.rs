@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use super::{call::Call, error::TaskError, run::Place};
+use super::{
+    call::Call,
+    error::{TaskError, TaskErrorKind},
+    run::Place,
+};
 use crate::{
     deadline::Deadline,
     error::{Error, ErrorKind, Result},
@@ -88,7 +92,13 @@ impl<R> Task<R> {
     pub fn cancel(&self) -> bool {
         match &self.place {
             Place::Processes(crew) => crew.end_call(self.call.number),
-            Place::Here(_) => self.call.cancel_unbegun(),
+            Place::Here(_) => {
+                let off = self.call.cancel_unbegun();
+                if off {
+                    self.call.give(0, Err(TaskErrorKind::Cancelled));
+                }
+                off
+            }
         }
     }
 }

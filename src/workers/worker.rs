@@ -27,6 +27,7 @@ use crate::{
     message,
     process::report_of_panic,
     queue::{Fault, Queue},
+    segment,
     shared::Shared,
     sys::{exhaustion, interrupt},
 };
@@ -57,6 +58,9 @@ pub(super) struct Post {
 /// So long without an order, and states that nobody needs any more are dropped.
 const A_WHILE: Duration = Duration::from_secs(1);
 
+/// What results refer to is looked at so often at least.
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
+
 /// A worker's life.
 pub(super) fn work(post: Post) {
     // As long as the process: an abort may come at any time.
@@ -73,17 +77,10 @@ pub(super) fn work(post: Post) {
     let mut left = post.recycle_after.unwrap_or(u64::MAX);
     let (mut bytes, mut answer) = (Vec::new(), Vec::new());
     while left != 0 {
-        let end = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
-        let note = |place, bytes: &[u8]| head_of(bytes).is_none_or(|head| desk.take(place, head.number));
-        let received = loop {
-            let look = if states.0.is_empty() { end } else { end.within(A_WHILE) };
-            match post.orders.core().receive_noted(&mut bytes, look, note) {
-                // What an ended call has made may be large.
-                Err(Fault::NotYet) if !end.has_passed() => states.forget_ended(&post.control),
-                received => break received,
-            }
+        let note = |place, bytes: &[u8]| {
+            head_of(bytes).is_none_or(|head| post.control.take(post.desk, place, head.number))
         };
-        match received {
+        match next_order(&post, &mut states, &mut bytes, note) {
             Ok(true) => {}
             // Condemned, closed, or long idle.
             Ok(false) | Err(Fault::Closed | Fault::NotYet) => return,
@@ -92,6 +89,35 @@ pub(super) fn work(post: Post) {
         let Some(order) = Order::read(&bytes) else { continue };
         if let Err(error) = follow(&post, worker, &order, &mut states, &mut left, &mut answer) {
             return eprintln!("commons: a worker cannot answer: {error}");
+        }
+    }
+}
+
+/// Receives an order. What results referred to goes meanwhile, as soon as the pool has taken it from there.
+fn next_order(
+    post: &Post,
+    states: &mut States,
+    bytes: &mut Vec<u8>,
+    mut note: impl FnMut(u64, &[u8]) -> bool,
+) -> std::result::Result<bool, Fault> {
+    let end = post.idle_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let mut slice = Duration::from_millis(1);
+    loop {
+        let clear = segment::wait_for_pins(Deadline::NOW, &mut || true);
+        let deadline = match (clear, states.0.is_empty()) {
+            (false, _) => end.within(slice),
+            (true, false) => end.within(A_WHILE),
+            (true, true) => end,
+        };
+        match post.orders.core().receive_noted(bytes, deadline, &mut note) {
+            Err(Fault::NotYet) if !end.has_passed() => {
+                slice = LONGEST_LOOK.min(slice * 2);
+                if clear {
+                    // What an ended call has made may be large.
+                    states.forget_ended(&post.control);
+                }
+            }
+            received => return received,
         }
     }
 }

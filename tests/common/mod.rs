@@ -8,6 +8,7 @@
 pub mod chance;
 pub mod examples;
 pub mod forks;
+pub mod processes;
 pub mod scene;
 pub mod watchdog;
 pub mod workers;
@@ -112,6 +113,13 @@ impl Peer {
     pub fn ends_well(mut self) -> bool {
         drop(self.input.take());
         eventually("the peer ends", || self.child.try_wait().unwrap().is_some());
+        self.child.wait().unwrap().success()
+    }
+
+    /// As [`Peer::ends_well`], for one that takes longer, and has a watchdog of its own. What it says is printed.
+    pub fn ends_well_at_last(mut self) -> bool {
+        drop(self.input.take());
+        self.lines.iter().for_each(|line| println!("{line}"));
         self.child.wait().unwrap().success()
     }
 }
