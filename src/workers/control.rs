@@ -30,9 +30,10 @@ pub(super) struct Control {
     desks: [Desk; MOST_WORKERS],
 }
 
-/// The words of a worker.
+/// The words of a worker, on a cache line of their own. Words and no arrays of them: an array of arrays would
+/// describe each element by itself, and every worker reads the description.
 #[derive(Debug, Shareable)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Desk {
     place: AtomicU64,
     order: AtomicU64,
@@ -41,7 +42,6 @@ pub(super) struct Desk {
     since: AtomicU64,
     /// It has come to its first order.
     ready: AtomicU64,
-    _reserved: [AtomicU64; 3],
 }
 
 /// No further task may be begun here.
@@ -56,7 +56,6 @@ impl Control {
             begun: word(),
             since: word(),
             ready: word(),
-            _reserved: [0; 3].map(AtomicU64::new),
         };
         Self { calls: [0; CALLS].map(AtomicU64::new), desks: std::array::from_fn(desk) }
     }
