@@ -23,8 +23,10 @@ pub(crate) struct Chunk {
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(2);
 
-/// More are never of use, and an order holds no more than 2^32.
-const LARGEST: usize = 1 << 16;
+/// More are of no use: what an order costs is little beside so many tasks. And all that are ahead take memory.
+const LARGEST: usize = 1 << 10;
+/// Nobody can ask for more.
+const LARGEST_GIVEN: usize = 1 << 16;
 
 /// So many groups for each worker: the one that it works at, and two more.
 const AHEAD: usize = 3;
@@ -42,7 +44,7 @@ pub(super) fn ahead(workers: usize, each: Option<Duration>) -> usize {
 impl Chunk {
     /// So many, or as many as turn out well.
     pub(crate) fn of(given: Option<usize>) -> Self {
-        let size = given.unwrap_or(1).clamp(1, LARGEST);
+        let size = given.unwrap_or(1).clamp(1, LARGEST_GIVEN);
         Self { size, given: given.is_some(), smoothed: Duration::ZERO, task: None, most: usize::MAX }
     }
 
