@@ -40,12 +40,13 @@ pub(super) enum Settled {
     Failed { kind: TaskErrorKind, worker: Option<u32> },
 }
 
+/// How long so many tasks took that went together.
+pub(super) type Time = (u32, Duration);
+
 /// A call, to those who do not know the type of its results.
 pub(super) trait Ledger: Send + Sync {
-    fn settle(&self, index: usize, settled: Settled);
-
-    /// So many tasks that went together took so long.
-    fn took(&self, tasks: u32, time: Duration);
+    /// These tasks are settled; so long took those that went together.
+    fn settle(&self, tasks: Vec<(usize, Settled)>, times: Vec<Time>);
 
     fn terms(&self) -> Terms;
 }
@@ -71,13 +72,16 @@ const CANCELLED: u8 = 2;
 
 #[derive(Debug)]
 struct Arrivals<R> {
-    queue: VecDeque<(usize, Arrival<R>)>,
-    /// How long groups of tasks took, since that was asked last.
-    times: Vec<(u32, Duration)>,
+    queue: VecDeque<Taken<R>>,
+    times: Vec<Time>,
     /// A thread waits until so many tasks have been settled.
     awaited: usize,
     wakers: Vec<Waker>,
 }
+
+/// A task that was settled, as it is taken.
+#[derive(Debug)]
+pub(super) struct Taken<R>(usize, Arrival<R>);
 
 #[derive(Debug)]
 enum Arrival<R> {
@@ -136,14 +140,17 @@ impl<R> Call<R> {
     /// A task's result, of a worker in this process.
     pub(super) fn give(&self, index: usize, result: Result<R, TaskErrorKind>) {
         let result = result.map_err(|kind| TaskError::new(index, kind, None));
-        self.push(index, Arrival::Result(result));
+        self.push([Taken(index, Arrival::Result(result))], Vec::new());
     }
 
-    fn push(&self, index: usize, arrival: Arrival<R>) {
-        let bad = arrival.is_bad();
+    fn push(&self, tasks: impl IntoIterator<Item = Taken<R>>, times: Vec<Time>) {
         let mut settled = self.lock();
-        settled.queue.push_back((index, arrival));
-        let count = self.count.fetch_add(1, Release) + 1;
+        settled.times.extend(times);
+        let before = settled.queue.len();
+        settled.queue.extend(tasks);
+        let new = settled.queue.len() - before;
+        let bad = settled.queue.range(before..).any(|task| task.1.is_bad());
+        let count = self.count.fetch_add(new, Release) + new;
         let wakers = std::mem::take(&mut settled.wakers);
         // Bad news are told at once.
         let awaited = settled.awaited <= count || bad && settled.awaited != usize::MAX;
@@ -163,7 +170,7 @@ impl<R> Call<R> {
         let mut backoff = Backoff::new();
         while self.settled() <= seen && backoff.look_again() {}
         let mut settled = self.lock();
-        let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|(_, arrival)| arrival.is_bad());
+        let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|task| task.1.is_bad());
         while self.settled() <= seen && !bad(&settled) {
             settled.awaited = seen + 1;
             settled = match deadline.remaining() {
@@ -188,16 +195,26 @@ impl<R> Call<R> {
         }
     }
 
-    /// How long groups of tasks took, since that was asked last.
-    pub(super) fn times(&self) -> Vec<(u32, Duration)> {
-        std::mem::take(&mut self.lock().times)
+    /// All tasks that were settled and not taken yet, in the place of none, and how long groups took.
+    pub(super) fn take_all(&self, into: &mut VecDeque<Taken<R>>) -> Vec<Time> {
+        let mut settled = self.lock();
+        std::mem::swap(into, &mut settled.queue);
+        std::mem::take(&mut settled.times)
     }
 }
 
 impl<R: Message> Call<R> {
     /// The task that was settled first of those that were not taken yet, and its result.
     pub(super) fn take(&self) -> Option<(usize, Result<R, TaskError>)> {
-        let (index, arrival) = self.lock().queue.pop_front()?;
+        let first = self.lock().queue.pop_front();
+        first.map(Taken::open)
+    }
+}
+
+impl<R: Message> Taken<R> {
+    /// Which task it is, and its result.
+    pub(super) fn open(self) -> (usize, Result<R, TaskError>) {
+        let Self(index, arrival) = self;
         let result = match arrival {
             Arrival::Result(result) => result,
             Arrival::Settled(Settled::Encoded { bytes, worker }) => {
@@ -205,17 +222,13 @@ impl<R: Message> Call<R> {
             }
             Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
         };
-        Some((index, result))
+        (index, result)
     }
 }
 
 impl<R: Message> Ledger for Call<R> {
-    fn settle(&self, index: usize, settled: Settled) {
-        self.push(index, Arrival::Settled(settled));
-    }
-
-    fn took(&self, tasks: u32, time: Duration) {
-        self.lock().times.push((tasks, time));
+    fn settle(&self, tasks: Vec<(usize, Settled)>, times: Vec<Time>) {
+        self.push(tasks.into_iter().map(|(index, settled)| Taken(index, Arrival::Settled(settled))), times);
     }
 
     fn terms(&self) -> Terms {

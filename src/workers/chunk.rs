@@ -36,9 +36,9 @@ pub(super) const MOST_AHEAD: usize = 1024;
 
 /// How many things that take so long are done ahead of time, for so many workers.
 pub(super) fn ahead(workers: usize, each: Option<Duration>) -> usize {
-    let nanos = each.map_or(u128::MAX, |each| each.as_nanos().max(1));
-    let short = (BUSY.as_nanos() * workers as u128 / nanos) as usize;
-    short.min(MOST_AHEAD).max(AHEAD * workers)
+    let nanos = each.map_or(u64::MAX, |each| u64::try_from(each.as_nanos()).unwrap_or(u64::MAX).max(1));
+    let short = BUSY.as_nanos() as u64 * workers as u64 / nanos;
+    usize::try_from(short).unwrap_or(MOST_AHEAD).min(MOST_AHEAD).max(AHEAD * workers)
 }
 
 impl Chunk {

@@ -50,13 +50,7 @@ const CONDEMNED: u64 = 1 << 63;
 impl Control {
     pub(super) fn new() -> Self {
         let word = || AtomicU64::new(0);
-        let desk = |_| Desk {
-            place: word(),
-            order: word(),
-            begun: word(),
-            since: word(),
-            ready: word(),
-        };
+        let desk = |_| Desk { place: word(), order: word(), begun: word(), since: word(), ready: word() };
         Self { calls: [0; CALLS].map(AtomicU64::new), desks: std::array::from_fn(desk) }
     }
 
