@@ -24,7 +24,7 @@ const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(2);
 
 /// More are of no use: what an order costs is little beside so many tasks. And all that are ahead take memory.
-const LARGEST: usize = 1 << 10;
+const LARGEST: usize = 1 << 8;
 /// Nobody can ask for more.
 const LARGEST_GIVEN: usize = 1 << 16;
 

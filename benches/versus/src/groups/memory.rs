@@ -114,8 +114,11 @@ fn private_memory(process: u32) -> f64 {
     memory(process, &["Private_Clean:", "Private_Dirty:"])
 }
 
-/// Resident bytes, without pages of files: how much of the program's code was read in depends on what else
-/// ran. What processes share counts once for all of them together.
+fn resident(process: u32) -> f64 {
+    memory(process, &["Rss:"])
+}
+
+/// Resident bytes without pages of files: code that runs for the first time belongs to no value.
 fn data(process: u32) -> f64 {
     memory(process, &["Pss_Anon:", "Pss_Shmem:"])
 }
@@ -210,5 +213,5 @@ fn hold_a_pool(count: u64) -> f64 {
         results.next().expect("there is one for each").expect("no task fails");
     }
     let processes = pool.ids().into_iter().chain([std::process::id()]);
-    processes.map(data).sum()
+    processes.map(resident).sum()
 }
