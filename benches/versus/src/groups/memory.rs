@@ -84,27 +84,35 @@ pub(crate) fn do_nothing() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A pool's worker that has done a task and waits for the next.
+/// One of two workers that wait for the next task: what is on disk and both have read is not its own.
 fn idle_worker() -> Made {
-    let pool = Pool::new(1).map_err(|error| error.to_string())?;
-    Ok(Box::new(move |_| {
-        pool.map([()], |()| ()).expect("the task does not fail");
-        private_memory(pool.ids()[0])
+    Ok(Box::new(|_| {
+        let pool = Pool::builder().workers(2).chunk(1).build().expect("a pool can be started");
+        // Each has done a task.
+        let mut met = pool.map(0..2, |_: u32| std::process::id()).expect("no task fails");
+        while met.iter().all(|id| *id == met[0]) {
+            met.extend(pool.map([0], |_| std::process::id()).expect("no task fails"));
+        }
+        private_memory(met[0])
     }))
 }
 
+/// One of two processes that do nothing.
 fn idle_program() -> Made {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    Ok(Box::new(move |_| {
-        let mut command = Command::new(&program);
-        command.arg(DO_NOTHING).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("this program can be started");
-        let mut said = String::new();
-        let words = process.stderr.take().expect("it is a pipe");
-        BufReader::new(words).read_line(&mut said).expect("it says that it is there");
-        let memory = private_memory(process.id());
-        // Its standard input ends before it is waited for.
-        process.wait().expect("it ends");
+    Ok(Box::new(|_| {
+        let program = std::env::current_exe().expect("this program has a file");
+        let [mut one, mut other] = [(); 2].map(|()| {
+            let mut command = Command::new(&program);
+            command.arg(DO_NOTHING).stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut process = command.spawn().expect("this program can be started");
+            let mut said = String::new();
+            let words = process.stderr.take().expect("it is a pipe");
+            BufReader::new(words).read_line(&mut said).expect("it says that it is there");
+            process
+        });
+        let memory = private_memory(one.id());
+        // Their standard input ends before they are waited for.
+        one.wait().and_then(|_| other.wait()).expect("both end");
         memory
     }))
 }
