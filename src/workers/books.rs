@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    call::{Ledger, Settled, Time},
+    call::{Bytes, Ledger, Settled, Time},
     control::Legacy,
     error::TaskErrorKind,
     order::{AnswerHead, Order},
@@ -183,7 +183,7 @@ fn settled(kind: Kind, bytes: &[u8], worker: u32) -> Settled {
     let sentence = || String::from_utf8_lossy(bytes).into_owned();
     let unreadable = |error: crate::error::Error| TaskErrorKind::Decode(error.to_string());
     let kind = match kind {
-        Kind::Returned => return Settled::Encoded { bytes: bytes.to_vec(), worker },
+        Kind::Returned => return Settled::Encoded { bytes: Bytes::of(bytes), worker },
         Kind::Failed => message::decode::<Failure>(bytes).map_or_else(unreadable, TaskErrorKind::Failed),
         Kind::Panicked => message::decode(bytes).map_or_else(unreadable, panicked),
         Kind::Decode => TaskErrorKind::Decode(sentence()),
@@ -217,7 +217,7 @@ mod tests {
     impl Ledger for Noted {
         fn settle(&self, tasks: Vec<(usize, Settled)>, _: Vec<Time>) {
             let what = |settled| match settled {
-                Settled::Encoded { bytes, .. } => String::from_utf8(bytes).unwrap(),
+                Settled::Encoded { bytes, .. } => String::from_utf8(bytes.as_slice().to_vec()).unwrap(),
                 Settled::Failed { kind, .. } => format!("{kind:?}"),
             };
             self.0.lock().unwrap().extend(tasks.into_iter().map(|(index, settled)| (index, what(settled))));

@@ -31,11 +31,39 @@ pub(crate) struct Terms {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// Bytes of a result. Few of them need no memory of their own: it would be taken on one thread and given
+/// back on another, for each task.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Few(u8, [u8; FEW]),
+    Many(Box<[u8]>),
+}
+
+/// As many as fit beside the tag and the length.
+const FEW: usize = 22;
+const _: () = assert!(size_of::<Bytes>() == 24);
+
+impl Bytes {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut few = [0; FEW];
+        let Some(place) = few.get_mut(..bytes.len()) else { return Self::Many(bytes.into()) };
+        place.copy_from_slice(bytes);
+        Self::Few(bytes.len() as u8, few)
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Few(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Many(bytes) => bytes,
+        }
+    }
+}
+
 /// What became of a task.
 #[derive(Debug)]
 pub(super) enum Settled {
     /// A worker's result, encoded.
-    Encoded { bytes: Vec<u8>, worker: u32 },
+    Encoded { bytes: Bytes, worker: u32 },
     /// It has none.
     Failed { kind: TaskErrorKind, worker: Option<u32> },
 }
@@ -218,7 +246,7 @@ impl<R: Message> Taken<R> {
         let result = match arrival {
             Arrival::Result(result) => result,
             Arrival::Settled(Settled::Encoded { bytes, worker }) => {
-                decode(&bytes).map_err(|kind| TaskError::new(index, kind, Some(worker)))
+                decode(bytes.as_slice()).map_err(|kind| TaskError::new(index, kind, Some(worker)))
             }
             Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
         };
@@ -245,6 +273,21 @@ fn decode<R: Message>(bytes: &[u8]) -> Result<R, TaskErrorKind> {
             let report = report_of_panic(&*payload);
             std::mem::forget(payload);
             Err(TaskErrorKind::Decode(format!("its type panicked: {}", report.message)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_whatever_their_number() {
+        let all: Vec<u8> = (1..=FEW as u8 + 2).collect();
+        for len in 0..=all.len() {
+            let bytes = Bytes::of(&all[..len]);
+            assert_eq!(bytes.as_slice(), &all[..len]);
+            assert_eq!(matches!(bytes, Bytes::Few(..)), len <= FEW);
         }
     }
 }
