@@ -195,7 +195,7 @@ impl<R> Call<R> {
     /// Waits until more than `seen` tasks have been settled, or one badly; false when the deadline passes
     /// first.
     pub(super) fn wait(&self, seen: usize, deadline: Deadline) -> bool {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::yielding();
         while self.settled() <= seen && backoff.look_again() {}
         let mut settled = self.lock();
         let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|task| task.1.is_bad());
