@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    call::{Ledger, Settled},
+    call::{Bytes, Ledger, Settled, Time},
     control::Legacy,
     error::TaskErrorKind,
     order::{AnswerHead, Order},
@@ -43,20 +43,22 @@ pub(super) struct Job {
 /// Something to tell a call, once nothing is locked any more: that may run code of the user's.
 pub(super) struct News {
     call: Arc<dyn Ledger>,
-    what: What,
-}
-
-enum What {
-    Settled(usize, Settled),
-    Took(u32, Duration),
+    tasks: Vec<(usize, Settled)>,
+    times: Vec<Time>,
 }
 
 impl News {
     pub(super) fn tell(self) {
-        match self.what {
-            What::Settled(index, settled) => self.call.settle(index, settled),
-            What::Took(tasks, time) => self.call.took(tasks, time),
+        self.call.settle(self.tasks, self.times);
+    }
+
+    /// Those of this call, together with what was noted for it just before.
+    fn of<'a>(all: &'a mut Vec<Self>, call: &Arc<dyn Ledger>) -> &'a mut Self {
+        if !all.last().is_some_and(|last| Arc::ptr_eq(&last.call, call)) {
+            all.push(Self { call: call.clone(), tasks: Vec::new(), times: Vec::new() });
         }
+        let last = all.len() - 1;
+        &mut all[last]
     }
 }
 
@@ -88,8 +90,7 @@ impl Books {
 
     /// A task of a job is settled.
     fn settle(&mut self, job: &Job, task: u32, settled: Settled) {
-        let what = What::Settled(job.first + task as usize, settled);
-        self.news.push(News { call: job.call.clone(), what });
+        News::of(&mut self.news, &job.call).tasks.push((job.first + task as usize, settled));
     }
 
     /// No task of this job that has no answer yet will have one.
@@ -128,18 +129,15 @@ impl Books {
             return;
         }
         job.done = if kind == Kind::Cancelled { job.tasks } else { job.done + 1 };
-        let over = job.done >= job.tasks;
-        let (call, first, tasks) = (job.call.clone(), job.first, job.tasks);
-        let last = if kind == Kind::Cancelled { tasks } else { head.task + 1 };
-        for task in head.task..last {
-            let what = What::Settled(first + task as usize, settled(kind, rest, head.worker));
-            self.news.push(News { call: call.clone(), what });
+        let news = News::of(&mut self.news, &job.call);
+        for task in head.task..job.done {
+            news.tasks.push((job.first + task as usize, settled(kind, rest, head.worker)));
         }
-        if over {
-            self.running.remove(&head.order);
+        if job.done >= job.tasks {
             let time = Duration::from_micros(head.micros.into());
             self.time = Some(self.time.map_or(time, |before| before * 4 / 5 + time / 5));
-            self.news.push(News { call, what: What::Took(tasks, time) });
+            news.times.push((job.tasks, time));
+            self.running.remove(&head.order);
         }
     }
 
@@ -185,7 +183,7 @@ fn settled(kind: Kind, bytes: &[u8], worker: u32) -> Settled {
     let sentence = || String::from_utf8_lossy(bytes).into_owned();
     let unreadable = |error: crate::error::Error| TaskErrorKind::Decode(error.to_string());
     let kind = match kind {
-        Kind::Returned => return Settled::Encoded { bytes: bytes.to_vec(), worker },
+        Kind::Returned => return Settled::Encoded { bytes: Bytes::of(bytes), worker },
         Kind::Failed => message::decode::<Failure>(bytes).map_or_else(unreadable, TaskErrorKind::Failed),
         Kind::Panicked => message::decode(bytes).map_or_else(unreadable, panicked),
         Kind::Decode => TaskErrorKind::Decode(sentence()),
@@ -217,15 +215,13 @@ mod tests {
     struct Noted(Mutex<Vec<(usize, String)>>, u32);
 
     impl Ledger for Noted {
-        fn settle(&self, index: usize, settled: Settled) {
-            let what = match settled {
-                Settled::Encoded { bytes, .. } => String::from_utf8(bytes).unwrap(),
+        fn settle(&self, tasks: Vec<(usize, Settled)>, _: Vec<Time>) {
+            let what = |settled| match settled {
+                Settled::Encoded { bytes, .. } => String::from_utf8(bytes.as_slice().to_vec()).unwrap(),
                 Settled::Failed { kind, .. } => format!("{kind:?}"),
             };
-            self.0.lock().unwrap().push((index, what));
+            self.0.lock().unwrap().extend(tasks.into_iter().map(|(index, settled)| (index, what(settled))));
         }
-
-        fn took(&self, _: u32, _: Duration) {}
 
         fn terms(&self) -> Terms {
             Terms { retries: self.1, timeout: None }

@@ -31,21 +31,50 @@ pub(crate) struct Terms {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// Bytes of a result. Few of them need no memory of their own: it would be taken on one thread and given
+/// back on another, for each task.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Few(u8, [u8; FEW]),
+    Many(Box<[u8]>),
+}
+
+/// As many as fit beside the tag and the length.
+const FEW: usize = 22;
+const _: () = assert!(size_of::<Bytes>() == 24);
+
+impl Bytes {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut few = [0; FEW];
+        let Some(place) = few.get_mut(..bytes.len()) else { return Self::Many(bytes.into()) };
+        place.copy_from_slice(bytes);
+        Self::Few(bytes.len() as u8, few)
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Few(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Many(bytes) => bytes,
+        }
+    }
+}
+
 /// What became of a task.
 #[derive(Debug)]
 pub(super) enum Settled {
     /// A worker's result, encoded.
-    Encoded { bytes: Vec<u8>, worker: u32 },
+    Encoded { bytes: Bytes, worker: u32 },
     /// It has none.
     Failed { kind: TaskErrorKind, worker: Option<u32> },
 }
 
+/// How long so many tasks took that went together.
+pub(super) type Time = (u32, Duration);
+
 /// A call, to those who do not know the type of its results.
 pub(super) trait Ledger: Send + Sync {
-    fn settle(&self, index: usize, settled: Settled);
-
-    /// So many tasks that went together took so long.
-    fn took(&self, tasks: u32, time: Duration);
+    /// These tasks are settled; so long took those that went together.
+    fn settle(&self, tasks: Vec<(usize, Settled)>, times: Vec<Time>);
 
     fn terms(&self) -> Terms;
 }
@@ -73,13 +102,16 @@ const CANCELLED: u8 = 2;
 
 #[derive(Debug)]
 struct Arrivals<R> {
-    queue: VecDeque<(usize, Arrival<R>)>,
-    /// How long groups of tasks took, since that was asked last.
-    times: Vec<(u32, Duration)>,
+    queue: VecDeque<Taken<R>>,
+    times: Vec<Time>,
     /// A thread waits until so many tasks have been settled.
     awaited: usize,
     wakers: Vec<Waker>,
 }
+
+/// A task that was settled, as it is taken.
+#[derive(Debug)]
+pub(super) struct Taken<R>(usize, Arrival<R>);
 
 #[derive(Debug)]
 enum Arrival<R> {
@@ -165,14 +197,17 @@ impl<R> Call<R> {
     /// A task's result, of a worker in this process.
     pub(super) fn give(&self, index: usize, result: Result<R, TaskErrorKind>) {
         let result = result.map_err(|kind| TaskError::new(index, kind, None));
-        self.push(index, Arrival::Result(result));
+        self.push([Taken(index, Arrival::Result(result))], Vec::new());
     }
 
-    fn push(&self, index: usize, arrival: Arrival<R>) {
-        let bad = arrival.is_bad();
+    fn push(&self, tasks: impl IntoIterator<Item = Taken<R>>, times: Vec<Time>) {
         let mut settled = self.lock();
-        settled.queue.push_back((index, arrival));
-        let count = self.count.fetch_add(1, Release) + 1;
+        settled.times.extend(times);
+        let before = settled.queue.len();
+        settled.queue.extend(tasks);
+        let new = settled.queue.len() - before;
+        let bad = settled.queue.range(before..).any(|task| task.1.is_bad());
+        let count = self.count.fetch_add(new, Release) + new;
         let wakers = std::mem::take(&mut settled.wakers);
         // Bad news are told at once.
         let awaited = settled.awaited <= count || bad && settled.awaited != usize::MAX;
@@ -189,10 +224,10 @@ impl<R> Call<R> {
     /// Waits until more than `seen` tasks have been settled, or one badly; false when the deadline passes
     /// first.
     pub(super) fn wait(&self, seen: usize, deadline: Deadline) -> bool {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::yielding();
         while self.settled() <= seen && backoff.look_again() {}
         let mut settled = self.lock();
-        let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|(_, arrival)| arrival.is_bad());
+        let bad = |settled: &Arrivals<R>| settled.queue.iter().any(|task| task.1.is_bad());
         while self.settled() <= seen && !bad(&settled) {
             settled.awaited = seen + 1;
             settled = match deadline.remaining() {
@@ -217,34 +252,40 @@ impl<R> Call<R> {
         }
     }
 
-    /// How long groups of tasks took, since that was asked last.
-    pub(super) fn times(&self) -> Vec<(u32, Duration)> {
-        std::mem::take(&mut self.lock().times)
+    /// All tasks that were settled and not taken yet, in the place of none, and how long groups took.
+    pub(super) fn take_all(&self, into: &mut VecDeque<Taken<R>>) -> Vec<Time> {
+        let mut settled = self.lock();
+        std::mem::swap(into, &mut settled.queue);
+        std::mem::take(&mut settled.times)
     }
 }
 
 impl<R: Message> Call<R> {
     /// The task that was settled first of those that were not taken yet, and its result.
     pub(super) fn take(&self) -> Option<(usize, Result<R, TaskError>)> {
-        let (index, arrival) = self.lock().queue.pop_front()?;
+        let first = self.lock().queue.pop_front();
+        first.map(Taken::open)
+    }
+}
+
+impl<R: Message> Taken<R> {
+    /// Which task it is, and its result.
+    pub(super) fn open(self) -> (usize, Result<R, TaskError>) {
+        let Self(index, arrival) = self;
         let result = match arrival {
             Arrival::Result(result) => result,
             Arrival::Settled(Settled::Encoded { bytes, worker }) => {
-                decode(&bytes).map_err(|kind| TaskError::new(index, kind, Some(worker)))
+                decode(bytes.as_slice()).map_err(|kind| TaskError::new(index, kind, Some(worker)))
             }
             Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
         };
-        Some((index, result))
+        (index, result)
     }
 }
 
 impl<R: Message> Ledger for Call<R> {
-    fn settle(&self, index: usize, settled: Settled) {
-        self.push(index, Arrival::Settled(settled));
-    }
-
-    fn took(&self, tasks: u32, time: Duration) {
-        self.lock().times.push((tasks, time));
+    fn settle(&self, tasks: Vec<(usize, Settled)>, times: Vec<Time>) {
+        self.push(tasks.into_iter().map(|(index, settled)| Taken(index, Arrival::Settled(settled))), times);
     }
 
     fn terms(&self) -> Terms {
@@ -261,6 +302,21 @@ fn decode<R: Message>(bytes: &[u8]) -> Result<R, TaskErrorKind> {
             let report = report_of_panic(&*payload);
             std::mem::forget(payload);
             Err(TaskErrorKind::Decode(format!("its type panicked: {}", report.message)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_whatever_their_number() {
+        let all: Vec<u8> = (1..=FEW as u8 + 2).collect();
+        for len in 0..=all.len() {
+            let bytes = Bytes::of(&all[..len]);
+            assert_eq!(bytes.as_slice(), &all[..len]);
+            assert_eq!(matches!(bytes, Bytes::Few(..)), len <= FEW);
         }
     }
 }

@@ -33,8 +33,10 @@ pub(crate) struct Resized {
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(2);
 
-/// More are never of use, and an order holds no more than 2^32.
-const LARGEST: usize = 1 << 16;
+/// More are of no use: what an order costs is little beside so many tasks. And all that are ahead take memory.
+const LARGEST: usize = 1 << 8;
+/// Nobody can ask for more.
+const LARGEST_GIVEN: usize = 1 << 16;
 
 /// So many groups for each worker: the one that it works at, and two more.
 const AHEAD: usize = 3;
@@ -44,15 +46,15 @@ pub(super) const MOST_AHEAD: usize = 1024;
 
 /// How many things that take so long are done ahead of time, for so many workers.
 pub(super) fn ahead(workers: usize, each: Option<Duration>) -> usize {
-    let nanos = each.map_or(u128::MAX, |each| each.as_nanos().max(1));
-    let short = (BUSY.as_nanos() * workers as u128 / nanos) as usize;
-    short.min(MOST_AHEAD).max(AHEAD * workers)
+    let nanos = each.map_or(u64::MAX, |each| u64::try_from(each.as_nanos()).unwrap_or(u64::MAX).max(1));
+    let short = BUSY.as_nanos() as u64 * workers as u64 / nanos;
+    usize::try_from(short).unwrap_or(MOST_AHEAD).min(MOST_AHEAD).max(AHEAD * workers)
 }
 
 impl Chunk {
     /// So many, or as many as turn out well.
     pub(crate) fn of(given: Option<usize>) -> Self {
-        let size = given.unwrap_or(1).clamp(1, LARGEST);
+        let size = given.unwrap_or(1).clamp(1, LARGEST_GIVEN);
         Self {
             size,
             given: given.is_some(),

@@ -36,9 +36,10 @@ pub(super) struct Control {
     desks: [Desk; MOST_WORKERS],
 }
 
-/// The words of a worker.
+/// The words of a worker, on a cache line of their own. Words and no arrays of them: an array of arrays would
+/// describe each element by itself, and every worker reads the description.
 #[derive(Debug, Shareable)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Desk {
     place: AtomicU64,
     order: AtomicU64,
@@ -49,7 +50,6 @@ pub(super) struct Desk {
     ready: AtomicU64,
     /// An allocation has failed.
     exhausted: AtomicU64,
-    _reserved: [AtomicU64; 2],
 }
 
 /// No further task may be begun here.
@@ -65,7 +65,6 @@ impl Control {
             since: word(),
             ready: word(),
             exhausted: word(),
-            _reserved: [0; 2].map(AtomicU64::new),
         };
         Self {
             calls: [0; CALLS].map(AtomicU64::new),

@@ -271,7 +271,10 @@ impl Crew {
     fn listen(self: Arc<Self>) {
         let mut bytes = Vec::new();
         loop {
-            match self.answers.core().receive(&mut bytes, self.next_look(), None) {
+            // Where there is an answer nothing is waited for, and clocks are looked at after it.
+            let ready = self.answers.core().is_ready();
+            let deadline = if ready { Deadline::NOW } else { self.next_look() };
+            match self.answers.core().receive(&mut bytes, deadline, None) {
                 Ok(()) => self.read(&mut bytes),
                 Err(Fault::NotYet) => self.look(),
                 Err(Fault::Closed) => return,

@@ -41,7 +41,7 @@ pub(super) struct AnswerHead {
     /// A [`Kind`](super::program::Kind).
     pub(super) kind: u32,
     pub(super) worker: u32,
-    /// How long the order took so far, in microseconds.
+    /// How long the order took, in microseconds; only the answer to its last task says it.
     pub(super) micros: u32,
 }
 
@@ -51,6 +51,8 @@ pub(super) const IN_ORDER: u8 = 0;
 pub(super) const IN_ARRAY: u8 = 1;
 
 const HEAD: usize = size_of::<OrderHead>();
+/// As much as most arguments of a single task need.
+const FEW: usize = 64;
 /// Where the rest of an answer begins.
 pub(super) const ANSWER: usize = size_of::<AnswerHead>();
 
@@ -66,7 +68,10 @@ impl Draft {
     pub(super) fn new(mut head: OrderHead, given: &[u8]) -> Self {
         // A handle at most, of a hundred bytes, or as little.
         head.given = given.len() as u32;
-        Self { bytes: [bytemuck::bytes_of(&head), given].concat(), tasks: 0 }
+        let mut bytes = Vec::with_capacity(HEAD + given.len() + FEW);
+        bytes.extend_from_slice(bytemuck::bytes_of(&head));
+        bytes.extend_from_slice(given);
+        Self { bytes, tasks: 0 }
     }
 
     /// Adds a task, whose argument `write` appends. If it fails nothing is added.

@@ -1,6 +1,7 @@
 //! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
 
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use super::{
     books::{Job, panicked},
-    call::{Call, Ledger, Terms},
+    call::{Call, Ledger, Taken, Terms},
     chunk::{Chunk, Resized},
     crew::Crew,
     error::{TaskError, TaskErrorKind},
@@ -95,7 +96,9 @@ pub(crate) struct Run<F: TaskFunction, In> {
     input: Option<In>,
     /// So many tasks were handed out.
     begun: usize,
-    /// So many were taken out of the call.
+    /// What was taken out of the call, and is next.
+    next: VecDeque<Taken<F::Output>>,
+    /// So many were given on from there.
     taken: usize,
     /// So many the user has got.
     pub(crate) consumed: usize,
@@ -132,6 +135,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             stoppable,
             input: Some(input),
             begun: 0,
+            next: VecDeque::new(),
             taken: 0,
             consumed: 0,
             chunk,
@@ -172,9 +176,13 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     pub(crate) fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
         loop {
             self.fill();
-            if let Some(settled) = self.call.take() {
+            if let Some(settled) = self.next.pop_front() {
                 self.taken += 1;
-                return Some(settled);
+                return Some(settled.open());
+            }
+            self.chunk.learn(self.call.take_all(&mut self.next));
+            if !self.next.is_empty() {
+                continue;
             }
             if self.input.is_none() && self.taken == self.begun {
                 return None;
@@ -198,7 +206,6 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     fn fill(&mut self) {
         let workers = self.place.workers();
         while self.input.is_some() {
-            self.chunk.learn(self.call.times());
             let left = self.input.as_ref().and_then(|input| input.size_hint().1);
             let size = match self.place {
                 Place::Processes(_) => self.chunk.size(left, workers),

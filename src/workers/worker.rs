@@ -134,7 +134,8 @@ fn follow(
     let desk = post.control.desk(post.desk as usize);
     let begin = Instant::now();
     let head = &order.head;
-    for (number, input) in (0..).zip(order.tasks()) {
+    let mut tasks = (0..).zip(order.tasks()).peekable();
+    while let Some((number, input)) = tasks.next() {
         if *left == 0 {
             return Ok(());
         }
@@ -151,7 +152,8 @@ fn follow(
         } else {
             run(order, states.of(order, &post.control), input, answer)
         };
-        let micros = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let last = cancelled || tasks.peek().is_none();
+        let micros = if last { u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX) } else { 0 };
         let said = AnswerHead { order: head.number, task: number, kind: kind as u32, worker, micros };
         send(&post.answers, answer, said)?;
         if cancelled {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock,
     cpus::{self, Side},
-    measure::{Contestant, Made},
+    measure::{Contestant, Made, cost},
 };
 
 /// What all of them look at. Turns are numbered from 1.
@@ -209,7 +209,7 @@ impl Crew {
         let contestant: Contestant = Box::new(move |count| {
             let whole = count.next_multiple_of(share);
             // As if the few more had not been.
-            self.turn(whole).mul_f64(count as f64 / whole as f64)
+            cost(self.turn(whole)) * count as f64 / whole as f64
         });
         Ok(contestant)
     }

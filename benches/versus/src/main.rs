@@ -15,6 +15,7 @@ mod row;
 use std::process::ExitCode;
 
 use crate::{
+    groups::memory,
     machine::{Machine, OtherWork},
     measure::Plan,
     report::Form,
@@ -39,6 +40,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     commons::init();
+    if std::env::args().nth(1).as_deref() == Some(memory::DO_NOTHING) {
+        return memory::do_nothing();
+    }
     match arguments(std::env::args().skip(1)) {
         Ok(arguments) => run(&arguments),
         Err(status) => status,

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     machine,
+    measure::Round,
     row::{NO_TARGET, Outcome, Row},
 };
 
@@ -38,7 +39,8 @@ fn line(row: &Row, outcome: &Outcome) -> String {
     let verdict = verdict(row, outcome);
     match outcome {
         Outcome::Compared { ours, peer, others } => {
-            let (ours, theirs) = (time(ours.median()), time(peer.median()));
+            let shown = |cost| format_cost(row.round, cost);
+            let (ours, theirs) = (shown(ours.median()), shown(peer.median()));
             let ratio = outcome.ratio().unwrap_or(f64::NAN);
             let both = format!("ours={ours} {}={theirs}", row.peer);
             let meanwhile = match others {
@@ -64,10 +66,15 @@ fn object(row: &Row, outcome: &Outcome) -> serde_json::Value {
     match outcome {
         Outcome::Compared { ours, peer, others } => {
             object["ratio"] = outcome.ratio().into();
-            object["ours_ns"] = ours.median().into();
-            object["peer_ns"] = peer.median().into();
-            object["ours_quartiles_ns"] = json!(ours.quartiles());
-            object["peer_quartiles_ns"] = json!(peer.quartiles());
+            let unit = match row.round {
+                Round::Time(_) => "ns",
+                Round::Bytes => "bytes",
+                Round::Descriptors => "descriptors",
+            };
+            object[format!("ours_{unit}")] = ours.median().into();
+            object[format!("peer_{unit}")] = peer.median().into();
+            object[format!("ours_quartiles_{unit}")] = json!(ours.quartiles());
+            object[format!("peer_quartiles_{unit}")] = json!(peer.quartiles());
             object["rounds"] = ours.rounds().into();
             object["other_work_cpus"] = (*others).into();
         }
@@ -81,6 +88,22 @@ fn verdict(row: &Row, outcome: &Outcome) -> &'static str {
         Outcome::Skipped(_) => "skipped",
         _ if outcome.is_miss(row) => "MISS",
         _ => "ok",
+    }
+}
+
+fn format_cost(round: Round, cost: f64) -> String {
+    match round {
+        Round::Time(_) => time(cost),
+        Round::Bytes => bytes(cost),
+        Round::Descriptors => format!("{cost:.2}"),
+    }
+}
+
+fn bytes(bytes: f64) -> String {
+    match bytes {
+        few if few < 1024.0 => format!("{few:.0}B"),
+        some if some < 1024.0 * 1024.0 => format!("{:.1}KiB", some / 1024.0),
+        many => format!("{:.1}MiB", many / 1024.0 / 1024.0),
     }
 }
 

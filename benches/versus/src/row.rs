@@ -1,10 +1,10 @@
 //! One comparison: ours, a peer, and the ratio to reach.
 
-use std::{panic, time::Duration};
+use std::panic;
 
 use crate::{
     machine::OtherWork,
-    measure::{self, Costs, Made, Plan},
+    measure::{self, Costs, Made, Plan, Round},
 };
 
 /// The target of a row that is only shown.
@@ -18,8 +18,7 @@ pub(crate) struct Row {
     pub(crate) peer: &'static str,
     /// What ours may cost at most, as a multiple of what the peer costs.
     pub(crate) target: f64,
-    /// How long a round takes.
-    pub(crate) round: Duration,
+    pub(crate) round: Round,
     pub(crate) ours: fn() -> Made,
     pub(crate) theirs: fn() -> Made,
 }

@@ -13,7 +13,7 @@ use crate::{
     clock,
     cpus::Side,
     crew::{Crew, Post},
-    measure::{Contestant, Made, ROUND},
+    measure::{Contestant, Made, ROUND, cost},
     peers::{iceoryx2, python, raw_sync, socket},
     row::{NO_TARGET, Row},
 };
@@ -66,7 +66,7 @@ pub(crate) fn pause(gap: Duration) {
 
 /// The time of the round trips without the gaps before them.
 pub(crate) fn without_gaps(gap: Duration, mut contestant: Contestant) -> Contestant {
-    Box::new(move |count| contestant(count).saturating_sub(gap.mul_f64(count as f64)))
+    Box::new(move |count| (contestant(count) - cost(gap) * count as f64).max(0.0))
 }
 
 fn ours() -> Made {

@@ -117,7 +117,7 @@ pub(crate) fn alone(mut send: impl FnMut(u64) + 'static, mut recv: impl FnMut() 
             (0..BATCH).for_each(&mut send);
             (0..BATCH).fold(0, |sum: u64, _| sum.wrapping_add(recv()))
         });
-        elapsed.mul_f64(count as f64 / (batches * BATCH) as f64)
+        elapsed * count as f64 / (batches * BATCH) as f64
     }))
 }
 

@@ -1,5 +1,6 @@
 //! What others offer, each as its users would call it.
 
+pub(crate) mod command;
 pub(crate) mod copies;
 pub(crate) mod crossbeam;
 pub(crate) mod iceoryx2;

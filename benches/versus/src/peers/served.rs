@@ -4,7 +4,6 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
 };
 
 use crate::measure::{Contestant, Made};
@@ -38,12 +37,12 @@ impl Served {
         Err(served.complaint())
     }
 
-    fn ask(&mut self, count: u64) -> Result<Duration, String> {
+    fn ask(&mut self, count: u64) -> Result<f64, String> {
         if let Some(counts) = &mut self.counts {
             writeln!(counts, "{count}").map_err(|error| error.to_string())?;
         }
         let answer = self.answer()?;
-        answer.parse().map(Duration::from_nanos).map_err(|_| self.complaint())
+        answer.parse().map_err(|_| self.complaint())
     }
 
     fn answer(&mut self) -> Result<String, String> {
