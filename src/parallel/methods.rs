@@ -251,9 +251,8 @@ impl Parallel {
     /// As [`map`](Parallel::map).
     pub fn run<R: Message>(self, calls: impl IntoIterator<Item = Delayed<R>>) -> Result<Vec<R>, TaskError> {
         let refused = |error: Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
-        let place = self.settings.place().map_err(refused)?;
-        let _guard = self.settings.guard(&place).map_err(refused)?;
-        do_all(&place, calls.into_iter().map(|call| call.0), self.settings.terms())
+        let stand = self.settings.stand().map_err(refused)?;
+        do_all(&stand.place, calls.into_iter().map(|call| call.0), self.settings.terms())
     }
 
     /// Runs `f` on each item and combines the results: in the workers, and then here. `combine` is associative,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     backend::{Backend, Kind, sequential, threads},
-    warm,
+    warm::{self, Crewed},
 };
 use crate::{
     cpus::{cpu_count, jobs},
@@ -15,6 +15,14 @@ use crate::{
 
 /// Makes a line of progress.
 pub(super) type Look = Arc<dyn Fn() -> ProgressLine + Send + Sync>;
+
+/// Where a call runs, and what it needs as long as it does.
+pub(super) struct Stand {
+    pub(super) place: Place,
+    /// What ends the workers with Ctrl-C.
+    _guard: Option<Guard>,
+    _warm: Option<Arc<Crewed>>,
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Settings {
@@ -52,7 +60,19 @@ impl Settings {
         self.backend.clone().unwrap_or_else(usual)
     }
 
-    pub(super) fn place(&self) -> Result<Place> {
+    pub(super) fn stand(&self) -> Result<Stand> {
+        let mut warm = None;
+        let place = self.place(&mut warm)?;
+        let guard = match &place {
+            Place::Processes(crew) if !self.no_guard => {
+                Some(guard(crew).map_err(|error| Error::os("cannot handle Ctrl-C", error))?)
+            }
+            _ => None,
+        };
+        Ok(Stand { place, _guard: guard, _warm: warm })
+    }
+
+    fn place(&self, warm: &mut Option<Arc<Crewed>>) -> Result<Place> {
         let workers = self.workers()?;
         match self.backend().0 {
             Kind::Custom(hall) => Ok(Place::Here(hall)),
@@ -61,17 +81,10 @@ impl Settings {
             Kind::Processes if self.jobs == Some(1) && self.backend.is_none() => sequential(),
             Kind::Threads if workers == 1 => sequential(),
             Kind::Threads => threads(workers),
-            Kind::Processes => warm::crew(workers, self.inner_threads).map(Place::Processes),
-        }
-    }
-
-    /// What ends the workers of this place with Ctrl-C, if that is wanted.
-    pub(super) fn guard(&self, place: &Place) -> Result<Option<Guard>> {
-        match place {
-            Place::Processes(crew) if !self.no_guard => {
-                guard(crew).map(Some).map_err(|error| Error::os("cannot handle Ctrl-C", error))
+            Kind::Processes => {
+                let crew = warm.insert(warm::crew(workers, self.inner_threads)?);
+                Ok(Place::Processes(crew.crew().clone()))
             }
-            _ => Ok(None),
         }
     }
 

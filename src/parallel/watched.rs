@@ -1,10 +1,13 @@
 //! A call that is watched: bars, and joblib's lines.
 
-use super::{settings::Settings, verbose::Lines};
+use super::{
+    settings::{Settings, Stand},
+    verbose::Lines,
+};
 use crate::{
     error::Result,
     progress::{Drawing, ProgressLine},
-    workers::{Guard, Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
+    workers::{Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
 };
 
 /// A call, and what is shown of it.
@@ -12,7 +15,7 @@ pub(super) struct Watched<F: TaskFunction, In> {
     run: Run<F, In>,
     lines: Option<Lines>,
     _drawing: Option<Drawing>,
-    _guard: Option<Guard>,
+    _stand: Stand,
 }
 
 impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
@@ -25,8 +28,8 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
     ) -> Result<Self, TaskError> {
         let refused =
             |error: crate::error::Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
-        let place = settings.place().map_err(refused)?;
-        let guard = settings.guard(&place).map_err(refused)?;
+        let stand = settings.stand().map_err(refused)?;
+        let place = stand.place.clone();
         let setup = setup.map_err(refused)?;
         let total = input.size_hint();
         let total = total.1.filter(|&most| most == total.0);
@@ -47,7 +50,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
         } else {
             None
         };
-        Ok(Self { run, lines, _drawing: drawing, _guard: guard })
+        Ok(Self { run, lines, _drawing: drawing, _stand: stand })
     }
 
     /// The next result, whichever it is. `consume`: the user has got it.

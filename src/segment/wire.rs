@@ -231,6 +231,14 @@ pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E
     written
 }
 
+/// As [`pinning`], and whether anything was pinned.
+pub(crate) fn pinning_any<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, bool), E> {
+    pinning(|| {
+        let before = PINNED.get();
+        write().map(|written| (written, PINNED.get() != before))
+    })
+}
+
 /// As [`pinning`], but the pins are the sender's: they last as long as what is returned, whatever
 /// becomes of the receiver, and however often the message is read.
 pub(crate) fn keeping<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Kept), E> {

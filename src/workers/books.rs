@@ -11,6 +11,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -48,8 +49,10 @@ pub(super) struct News {
 }
 
 impl News {
+    /// A panic of a waker of the user's is printed, and nothing else comes of it.
     pub(super) fn tell(self) {
-        self.call.settle(self.tasks, self.times);
+        let told = catch_unwind(AssertUnwindSafe(|| self.call.settle(self.tasks, self.times)));
+        let _ = told.map_err(std::mem::forget);
     }
 
     /// Those of this call, together with what was noted for it just before.
@@ -184,6 +187,7 @@ fn settled(kind: Kind, bytes: &[u8], worker: u32) -> Settled {
     let unreadable = |error: crate::error::Error| TaskErrorKind::Decode(error.to_string());
     let kind = match kind {
         Kind::Returned => return Settled::Encoded { bytes: Bytes::of(bytes), worker },
+        Kind::Referring => return Settled::Referring { bytes: Bytes::of(bytes), worker },
         Kind::Failed => message::decode::<Failure>(bytes).map_or_else(unreadable, TaskErrorKind::Failed),
         Kind::Panicked => message::decode(bytes).map_or_else(unreadable, panicked),
         Kind::Decode => TaskErrorKind::Decode(sentence()),
@@ -217,7 +221,9 @@ mod tests {
     impl Ledger for Noted {
         fn settle(&self, tasks: Vec<(usize, Settled)>, _: Vec<Time>) {
             let what = |settled| match settled {
-                Settled::Encoded { bytes, .. } => String::from_utf8(bytes.as_slice().to_vec()).unwrap(),
+                Settled::Encoded { bytes, .. } | Settled::Referring { bytes, .. } => {
+                    String::from_utf8(bytes.as_slice().to_vec()).unwrap()
+                }
                 Settled::Failed { kind, .. } => format!("{kind:?}"),
             };
             self.0.lock().unwrap().extend(tasks.into_iter().map(|(index, settled)| (index, what(settled))));

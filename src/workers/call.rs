@@ -64,6 +64,8 @@ impl Bytes {
 pub(super) enum Settled {
     /// A worker's result, encoded.
     Encoded { bytes: Bytes, worker: u32 },
+    /// The same, with handles in it: their objects are there as long as the worker is.
+    Referring { bytes: Bytes, worker: u32 },
     /// It has none.
     Failed { kind: TaskErrorKind, worker: Option<u32> },
 }
@@ -274,7 +276,7 @@ impl<R: Message> Taken<R> {
         let Self(index, arrival) = self;
         let result = match arrival {
             Arrival::Result(result) => result,
-            Arrival::Settled(Settled::Encoded { bytes, worker }) => {
+            Arrival::Settled(Settled::Encoded { bytes, worker } | Settled::Referring { bytes, worker }) => {
                 decode(bytes.as_slice()).map_err(|kind| TaskError::new(index, kind, Some(worker)))
             }
             Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
@@ -285,7 +287,15 @@ impl<R: Message> Taken<R> {
 
 impl<R: Message> Ledger for Call<R> {
     fn settle(&self, tasks: Vec<(usize, Settled)>, times: Vec<Time>) {
-        self.push(tasks.into_iter().map(|(index, settled)| Taken(index, Arrival::Settled(settled))), times);
+        let arrival = |(index, settled)| match settled {
+            // At once: the worker may end before somebody takes it.
+            Settled::Referring { .. } => {
+                let (index, result) = Taken(index, Arrival::Settled(settled)).open();
+                Taken(index, Arrival::Result(result))
+            }
+            settled => Taken(index, Arrival::Settled(settled)),
+        };
+        self.push(tasks.into_iter().map(arrival).collect::<Vec<_>>(), times);
     }
 
     fn terms(&self) -> Terms {

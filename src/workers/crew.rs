@@ -22,7 +22,7 @@ use crate::{
     process::{Exit, Process, ProcessError},
     queue::{Fault, Queue},
     shared::Shared,
-    sys::exhaustion,
+    sys::{exhaustion, fork},
 };
 
 /// So many workers in a row that end before their first order, and nothing will come of the next one.
@@ -37,6 +37,9 @@ const MOST_AT_ONCE: usize = 64;
 /// How often clocks are looked at where tasks are timed.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// While tasks run: for what nobody tells.
+const NOW_AND_THEN: Duration = Duration::from_secs(1);
+
 /// How soon a send that found no room is tried again at the latest.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -48,6 +51,8 @@ pub(crate) struct Crew {
     pub(super) habits: Habits,
     desk: Mutex<Office>,
     pub(super) changed: Condvar,
+    /// The process whose crew it is, and not one that was forked from it.
+    process: u64,
     /// The desks of workers that have died, until that is announced among the answers.
     dead: Mutex<Vec<usize>>,
 }
@@ -64,6 +69,7 @@ pub(super) struct Office {
     /// Processes that the kernel had killed for lack of memory when this was looked at last.
     oom_kills: u64,
     pub(super) listener: Option<thread::JoinHandle<()>>,
+    pub(super) listening: Option<thread::ThreadId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +96,7 @@ impl Crew {
             frozen: false,
             oom_kills: exhaustion::kills(),
             listener: None,
+            listening: None,
         };
         let crew = Arc::new(Self {
             orders: Queue::unbounded()?,
@@ -98,16 +105,26 @@ impl Crew {
             habits,
             desk: Mutex::new(office),
             changed: Condvar::new(),
+            process: fork::mark(),
             dead: Mutex::default(),
         });
         let mut office = crew.lock();
-        crew.hire(&mut office, habits.workers)?;
-        let listening = crew.clone();
-        let listener = thread::Builder::new().name("commons-pool".into()).spawn(move || listening.listen());
-        office.listener =
-            Some(listener.map_err(|error| Error::os("cannot start the thread of a pool", error))?);
+        let started = crew.hire(&mut office, habits.workers).and_then(|()| {
+            let listening = crew.clone();
+            let listener = thread::Builder::new().name("commons-pool".into());
+            let listener = listener.spawn(move || listening.listen());
+            listener.map_err(|error| Error::os("cannot start the thread of a pool", error))
+        });
+        let listener = started.inspect_err(|error| crew.abandon(&mut office, error))?;
+        office.listening = Some(listener.thread().id());
+        office.listener = Some(listener);
         drop(office);
         Ok(crew)
+    }
+
+    /// Whether the calling process is the one that started it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == fork::mark()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Office> {
@@ -199,6 +216,10 @@ impl Crew {
     /// # Errors
     /// `Closed` if the pool takes no more.
     pub(super) fn take_on(self: &Arc<Self>, make: impl FnOnce(u64) -> Job) -> Result<()> {
+        if !self.is_ours() {
+            let what = "the pool belongs to the process that this one was forked from: make one here";
+            return Err(Error::new(ErrorKind::Closed, what));
+        }
         let mut office = self.lock();
         if office.stage != Stage::Open {
             return Err(Error::new(ErrorKind::Closed, "the pool was shut down, so it takes no more tasks"));
@@ -277,11 +298,10 @@ impl Crew {
             match self.answers.core().receive(&mut bytes, deadline, None) {
                 Ok(()) => self.read(&mut bytes),
                 Err(Fault::NotYet) => self.look(),
-                Err(Fault::Closed) => return,
-                Err(Fault::Failed(error)) => {
-                    self.abandon(&error);
-                    return;
+                Err(Fault::Closed) => {
+                    return self.lose(&Error::new(ErrorKind::Closed, "the answers are closed"));
                 }
+                Err(Fault::Failed(error)) => return self.lose(&error),
             }
             if self.is_over() {
                 return;
@@ -306,16 +326,25 @@ impl Crew {
         if office.books.running.values().any(|job| job.call.terms().timeout.is_some()) {
             return Deadline::after(LOOK);
         }
+        let at_work = !office.books.running.is_empty();
         let stuck = !office.books.waiting.is_empty()
             && office.books.running.len() < ahead(self.habits.workers, office.books.order_time());
         let dead = !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if stuck || dead { Deadline::after(SOON) } else { Deadline::NEVER }
+        match (stuck || dead, at_work) {
+            (true, _) => Deadline::after(SOON),
+            (false, true) => Deadline::after(NOW_AND_THEN),
+            (false, false) => Deadline::NEVER,
+        }
     }
 
     /// Looks at clocks, and tries again what found no room.
     fn look(self: &Arc<Self>) {
         self.announce();
         let mut office = self.lock();
+        if office.workers.iter().flatten().all(|worker| !worker.is_finished()) {
+            // Who was killed before now was no worker of ours.
+            office.oom_kills = exhaustion::kills();
+        }
         self.hand_out(&mut office);
         self.kill_the_late(&office);
         self.unlock(office);

@@ -17,12 +17,18 @@ impl Crew {
 
     /// Takes no more tasks, finishes those that it has, and waits until all workers have ended.
     pub(super) fn shut_down(&self) {
+        if !self.is_ours() {
+            return;
+        }
         self.close(Stage::Closing);
         self.wait_for_end();
     }
 
     /// As [`Crew::shut_down`], but does not wait.
     pub(crate) fn leave(&self) {
+        if !self.is_ours() {
+            return;
+        }
         self.close(Stage::Closing);
         // Its thread sees that there is nothing more to come.
         self.nudge(NOBODY);
@@ -30,6 +36,9 @@ impl Crew {
 
     /// As [`Crew::shut_down`], but what has not begun is called off.
     pub(super) fn cancel(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let mut office = self.lock();
         office.stage = office.stage.max(Stage::Closing);
         office.books.call_off(|_| true);
@@ -41,6 +50,9 @@ impl Crew {
 
     /// Kills all workers. Tasks that have begun are lost with them, and the others are called off.
     pub(super) fn terminate(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let mut office = self.lock();
         office.stage = Stage::Terminated;
         office.frozen = false;
@@ -63,28 +75,35 @@ impl Crew {
     }
 
     /// The answers cannot be read any more.
-    pub(super) fn abandon(&self, why: &Error) {
+    pub(super) fn lose(&self, why: &Error) {
         let mut office = self.lock();
+        self.abandon(&mut office, why);
+        self.unlock(office);
+    }
+
+    /// Nobody will look after the workers.
+    pub(super) fn abandon(&self, office: &mut Office, why: &Error) {
         (office.stage, office.frozen) = (Stage::Terminated, false);
         office.workers.iter_mut().filter_map(Option::take).for_each(|worker| kill(&worker));
         office.books.fail_all(&TaskErrorKind::Refused(why.to_string()));
         self.orders.close();
-        self.unlock(office);
     }
 
     fn wait_for_end(&self) {
         let mut office = self.lock();
+        if office.listening == Some(thread::current().id()) {
+            // In code of the user's, on the pool's own thread, which goes on when this returns.
+            return;
+        }
         while !(office.books.is_empty() && office.workers.iter().all(Option::is_none)) {
             office = self.changed.wait(office).unwrap_or_else(PoisonError::into_inner);
         }
         let listener = office.listener.take();
         drop(office);
         if let Some(listener) = listener {
-            // It has nothing to do any more, unless it is the one that waits here, in code of the user's.
+            // It has nothing to do any more.
             self.nudge(NOBODY);
-            if listener.thread().id() != thread::current().id() {
-                let _ = listener.join();
-            }
+            let _ = listener.join();
         }
     }
 
@@ -111,7 +130,10 @@ impl Crew {
         let workers: Vec<_> = self.lock().workers.iter().flatten().cloned().collect();
         thread::scope(|scope| {
             for worker in &workers {
-                scope.spawn(|| worker.kill_tree());
+                let killing = thread::Builder::new().spawn_scoped(scope, || worker.kill_tree());
+                if killing.is_err() {
+                    let _ = worker.kill();
+                }
             }
         });
     }

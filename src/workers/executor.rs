@@ -92,6 +92,9 @@ impl Executor for Sequential {
 /// Makes the state of a call on the thread that needs it.
 pub(super) type MakeState = Arc<dyn Fn() -> Result<State> + Send + Sync>;
 
+/// No executor is asked for more tasks at a time.
+const MOST: usize = 1 << 16;
+
 /// An executor, and how many of our tasks it has.
 pub(crate) struct Hall {
     executor: Box<dyn Executor>,
@@ -120,7 +123,7 @@ impl Hall {
     }
 
     pub(super) fn workers(&self) -> usize {
-        self.executor.workers()
+        self.executor.workers().min(MOST)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -226,9 +229,16 @@ fn run<F: TaskFunction>(
 ) -> Result<F::Output, TaskErrorKind> {
     let _inside = nesting::enter_task();
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let kept = STATE.take().filter(|(of, _)| make.is_some() && *of == call);
+        let kept = match STATE.take() {
+            Some((of, state)) if make.is_some() && of == call => Some(state),
+            other => {
+                // A panic of another call's state is printed, and nothing else comes of it.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(other))).map_err(std::mem::forget);
+                None
+            }
+        };
         let mut state: State = match (kept, &make) {
-            (Some((_, state)), _) => state,
+            (Some(state), _) => state,
             (None, Some(make)) => make().map_err(|error| TaskErrorKind::Decode(error.to_string()))?,
             (None, None) => Box::new(()),
         };

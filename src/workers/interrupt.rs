@@ -9,7 +9,8 @@
 
 use std::{
     convert::Infallible,
-    io,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
@@ -45,6 +46,8 @@ struct Guarded {
     next: u64,
     bell: Option<&'static Bell>,
     previous: Option<Previous>,
+    /// The signal is being seen to.
+    interrupted: bool,
 }
 
 impl Watch {
@@ -76,8 +79,8 @@ pub(crate) fn guard(crew: &Arc<Crew>) -> io::Result<Guard> {
         Some(bell) => bell,
         None => *guarded.bell.insert(listen(watch)?),
     };
-    if guarded.previous.is_none() {
-        guarded.previous = Some(interrupt::catch(bell)?);
+    if guarded.previous.is_none() && !guarded.interrupted {
+        guarded.previous = interrupt::catch(bell)?;
     }
     guarded.next += 1;
     let number = guarded.next;
@@ -119,30 +122,44 @@ fn listen(watch: &'static Watch) -> io::Result<&'static Bell> {
 
 impl Watch {
     fn interrupted(&self, bell: &Bell) {
-        let crews: Vec<Arc<Crew>> = self.lock().crews.iter().filter_map(|(_, crew)| crew.upgrade()).collect();
-        if !crews.is_empty() {
-            progress::end_all();
-            let workers: usize = crews.iter().map(|crew| crew.ids().len()).sum();
-            eprintln!("commons: interrupted, {workers} workers end");
-        }
-        crews.iter().for_each(|crew| crew.freeze());
-        let end = Deadline::after(GRACE);
-        while !end.has_passed() && !bell.quiet() && !crews.iter().all(|crew| crew.is_quiet()) {
-            thread::sleep(LOOK);
-        }
-        crews.iter().for_each(|crew| crew.kill_all());
-        let previous = self.lock().previous.take();
-        let Some(previous) = previous else { return };
-        if previous.is_default() {
+        let (crews, previous) = {
+            let mut guarded = self.lock();
+            guarded.interrupted = true;
+            let crews: Vec<Arc<Crew>> = guarded.crews.iter().filter_map(|(_, crew)| crew.upgrade()).collect();
+            (crews, guarded.previous.take())
+        };
+        // Whatever goes wrong, the signal goes on.
+        let _ = catch_unwind(AssertUnwindSafe(|| end(&crews, bell))).map_err(std::mem::forget);
+        let ends = previous.as_ref().is_none_or(Previous::is_default);
+        if ends {
             // This process ends without running destructors.
             segment::leave_all();
         }
-        let _ = previous.restore();
+        if let Some(previous) = previous {
+            let _ = previous.restore();
+        }
         let _ = interrupt::again();
-        // Whoever has a handler of its own goes on, without these workers.
         bell.quiet();
-        if !previous.is_default() {
+        if !ends {
+            // Whoever has a handler of its own goes on, without these workers.
             crews.iter().for_each(|crew| crew.terminate());
         }
+        self.lock().interrupted = false;
     }
+}
+
+/// Gives tasks that have begun a moment, and kills the workers.
+fn end(crews: &[Arc<Crew>], bell: &Bell) {
+    if !crews.is_empty() {
+        progress::end_all();
+        let workers: usize = crews.iter().map(|crew| crew.ids().len()).sum();
+        // Who has closed stderr does not want to read it.
+        let _ = writeln!(io::stderr(), "commons: interrupted, {workers} workers end");
+    }
+    crews.iter().for_each(|crew| crew.freeze());
+    let end = Deadline::after(GRACE);
+    while !end.has_passed() && !bell.quiet() && !crews.iter().all(|crew| crew.is_quiet()) {
+        thread::sleep(LOOK);
+    }
+    crews.iter().for_each(|crew| crew.kill_all());
 }

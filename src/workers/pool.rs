@@ -130,6 +130,7 @@ impl PoolBuilder {
         let Self { recycle_after, idle_timeout, chunk, terms, .. } = *self;
         let crew = Crew::start(Habits { workers, recycle_after, idle_timeout, inner_threads: None })?;
         let guard = (!self.no_guard).then(|| guard(&crew)).transpose();
+        let guard = guard.inspect_err(|_| crew.terminate());
         let guard = guard.map_err(|error| Error::os("cannot handle Ctrl-C", error))?;
         Ok(Pool { _guard: guard, place: Place::Processes(crew), chunk, terms })
     }

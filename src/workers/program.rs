@@ -28,6 +28,8 @@ use crate::{
 pub(super) enum Kind {
     /// The encoded result.
     Returned = 1,
+    /// The same, and it holds handles of objects that the worker keeps for it.
+    Referring,
     /// An encoded [`Failure`].
     Failed,
     /// An encoded report of a panic.
@@ -48,6 +50,7 @@ impl Kind {
     pub(super) fn from_number(number: u32) -> Option<Self> {
         let all = [
             Self::Returned,
+            Self::Referring,
             Self::Failed,
             Self::Panicked,
             Self::Decode,
@@ -380,11 +383,12 @@ unsafe fn run<F: TaskFunction>(
         Err(error) => return say(Kind::Decode, &error),
     };
     let (kind, written) = match function.call(state, input) {
-        Ok(output) => (Kind::Returned, segment::pinning(|| message::encode_to(&output, answer))),
-        Err(failure) => (Kind::Failed, message::encode_to(&failure, answer)),
+        Ok(output) => (Kind::Returned, segment::pinning_any(|| message::encode_to(&output, answer))),
+        Err(failure) => (Kind::Failed, message::encode_to(&failure, answer).map(|()| ((), false))),
     };
     match written {
-        Ok(()) => kind,
+        Ok(((), true)) => Kind::Referring,
+        Ok(((), false)) => kind,
         Err(error) => {
             answer.truncate(begin);
             answer.extend_from_slice(error.to_string().as_bytes());

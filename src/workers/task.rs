@@ -154,7 +154,11 @@ impl Wake for Unpark {
 #[doc(alias = "FIRST_COMPLETED")]
 pub fn wait_any<R>(tasks: &[Task<R>]) -> usize {
     assert!(!tasks.is_empty(), "expected tasks to wait for and found none");
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    thread_local! {
+        /// One for each thread, so that a task that is waited for often knows it.
+        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
+    }
+    let waker = WAKER.with(Waker::clone);
     loop {
         if let Some(finished) = tasks.iter().position(Task::is_finished) {
             return finished;

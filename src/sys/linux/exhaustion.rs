@@ -16,7 +16,7 @@ use std::{
     fs,
     mem::MaybeUninit,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
 
 /// Processes that the kernel has killed for lack of memory since it started.
@@ -29,8 +29,12 @@ pub(crate) fn kills() -> u64 {
 /// Where to tell; null: nowhere.
 static FLAG: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
+/// The process that tells; a forked child does not.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
 /// From now on `flag` becomes 1 before this process aborts because an allocation has failed.
 pub(crate) fn tell(flag: &'static AtomicU64) {
+    OWNER.store(std::process::id(), SeqCst);
     FLAG.store(ptr::from_ref(flag).cast_mut(), SeqCst);
     // SAFETY: a structure of numbers, a set and an optional pointer, for all of which zeroes are a value.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -52,15 +56,22 @@ unsafe extern "C" {
 const GO_ON: c_int = 0;
 const END: c_int = 5;
 
-extern "C" fn aborted(_: c_int) {
+extern "C" fn aborted(signal: c_int) {
     let mut found = false;
     // SAFETY: `look` takes what it is given as what it is: a frame, and `found`, which outlives the call.
     unsafe { _Unwind_Backtrace(look, (&raw mut found).cast()) };
     // SAFETY: null, or from a reference that lives as long as the process.
-    if found && let Some(flag) = unsafe { FLAG.load(SeqCst).as_ref() } {
+    if found
+        && std::process::id() == OWNER.load(SeqCst)
+        && let Some(flag) = unsafe { FLAG.load(SeqCst).as_ref() }
+    {
         flag.store(1, SeqCst);
     }
-    // The abort goes on when this returns.
+    // The signal has its usual effect, also if nobody called `abort`.
+    // SAFETY: SIG_DFL is a disposition and no function.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: allowed in a handler; comes when this handler returns.
+    unsafe { libc::raise(signal) };
 }
 
 extern "C" fn look(frame: *mut Frame, found: *mut c_void) -> c_int {

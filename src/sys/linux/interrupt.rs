@@ -27,11 +27,17 @@ static OWNER: AtomicU32 = AtomicU32::new(0);
 /// What was done about the signal before.
 pub(crate) struct Previous(libc::sigaction);
 
-/// From now on Ctrl-C rings this bell, which lives as long as the process.
-pub(crate) fn catch(bell: &'static Bell) -> io::Result<Previous> {
+/// From now on Ctrl-C rings this bell, which lives as long as the process. `None` where it is ignored: then
+/// it stays so.
+pub(crate) fn catch(bell: &'static Bell) -> io::Result<Option<Previous>> {
     OWNER.store(std::process::id(), SeqCst);
     BELL.store(bell.as_fd().as_raw_fd(), SeqCst);
-    set(&action(ring)).map(Previous)
+    let previous = set(&action(ring))?;
+    if previous.sa_sigaction == libc::SIG_IGN {
+        set(&previous)?;
+        return Ok(None);
+    }
+    Ok(Some(Previous(previous)))
 }
 
 /// Ctrl-C does nothing in this process; a program that it starts has the usual effect.
