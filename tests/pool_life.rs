@@ -264,7 +264,7 @@ fn results_that_nobody_reads_any_more_are_not_computed() {
         gate.open.set(1);
         // The next call runs behind all that was left.
         assert_eq!(pool.map(0..100u32, |n| n).unwrap().len(), 100);
-        assert_eq!(gate.begun.get(), gate.ended.get());
+        eventually("what had begun has ended", || gate.ended.get() == 2);
         assert_eq!(gate.begun.get(), 2, "of {} that were handed out", pulled.load(Relaxed));
         assert!(pulled.load(Relaxed) <= 200, "{} were handed out", pulled.load(Relaxed));
     }
@@ -279,7 +279,7 @@ fn endless() {
     // Groups of a given size; and groups that grow first, until there are six of the largest.
     let given = Pool::builder().workers(2).chunk(100).build().unwrap();
     takes_no_more(&given, TASKS / 10, TASKS, 2 << 20);
-    takes_no_more(&Pool::new(2).unwrap(), TASKS, 2 * TASKS, 16 << 20);
+    takes_no_more(&Pool::new(2).unwrap(), TASKS, 2 * TASKS, 64 << 20);
     drop(given);
     assert_eq!(children(), [0; 0]);
 }
@@ -342,7 +342,9 @@ fn a_worker_leaves_after_its_tasks() {
         });
         let pids = pids.unwrap();
         assert_eq!(pids.iter().collect::<BTreeSet<_>>().len(), 4, "groups of {chunk}: {pids:?}");
-        assert!(pids.chunks(3).all(|three| three.iter().all(|pid| *pid == three[0])), "{pids:?}");
+        // What a worker leaves of a group may have to wait for its turn.
+        let of = |pid| pids.iter().filter(|&other| other == pid).count();
+        assert!(pids.iter().all(|pid| of(pid) <= 3), "groups of {chunk}: {pids:?}");
         assert_eq!(runs.to_vec(), [1; 10], "groups of {chunk}");
     }
 }

@@ -46,7 +46,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        thread::park_timeout(LONG);
+        thread::park();
     }
 }
 

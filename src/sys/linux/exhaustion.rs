@@ -61,10 +61,8 @@ extern "C" fn aborted(signal: c_int) {
     // SAFETY: `look` takes what it is given as what it is: a frame, and `found`, which outlives the call.
     unsafe { _Unwind_Backtrace(look, (&raw mut found).cast()) };
     // SAFETY: null, or from a reference that lives as long as the process.
-    if found
-        && std::process::id() == OWNER.load(SeqCst)
-        && let Some(flag) = unsafe { FLAG.load(SeqCst).as_ref() }
-    {
+    let flag = unsafe { FLAG.load(SeqCst).as_ref() };
+    if let Some(flag) = flag.filter(|_| found && std::process::id() == OWNER.load(SeqCst)) {
         flag.store(1, SeqCst);
     }
     // The signal has its usual effect, also if nobody called `abort`.
