@@ -37,8 +37,8 @@ const MOST_AT_ONCE: usize = 64;
 /// How often clocks are looked at where tasks are timed.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// While tasks run: for what nobody tells.
-const NOW_AND_THEN: Duration = Duration::from_secs(1);
+/// For what nobody tells: messages that cannot be sent, because memory was scribbled over.
+const NOW_AND_THEN: Duration = Duration::from_secs(2);
 
 /// How soon a send that found no room is tried again at the latest.
 const SOON: Duration = Duration::from_millis(50);
@@ -272,20 +272,30 @@ impl Crew {
     /// On the thread that collects processes: a worker has died.
     fn died(&self, desk: usize) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
-        self.announce();
+        // What fails is tried again, and then told, by the pool's thread.
+        let _ = self.announce();
     }
 
     /// Sends the pool's thread a message for each of the dead, which stands behind all answers of that one.
     /// One that finds no room is sent again when answers have been read.
-    fn announce(&self) {
+    fn announce(&self) -> Result<()> {
         let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
-        dead.retain(|&desk| !self.nudge(desk as u32));
+        let mut failed = None;
+        dead.retain(|&desk| match self.nudge(desk as u32) {
+            Ok(()) => false,
+            Err(Fault::Failed(error)) => {
+                failed = Some(error);
+                true
+            }
+            Err(_) => true,
+        });
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Sends the pool's thread a message; whether it found room.
-    pub(super) fn nudge(&self, desk: u32) -> bool {
+    /// Sends the pool's thread a message, if it finds room.
+    pub(super) fn nudge(&self, desk: u32) -> Result<(), Fault> {
         let head = AnswerHead { order: 0, task: desk, kind: Kind::Nudge as u32, worker: 0, micros: 0 };
-        self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None).is_ok()
+        self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None)
     }
 
     /// The pool's thread: reads answers until the pool has ended.
@@ -297,7 +307,11 @@ impl Crew {
             let deadline = if ready { Deadline::NOW } else { self.next_look() };
             match self.answers.core().receive(&mut bytes, deadline, None) {
                 Ok(()) => self.read(&mut bytes),
-                Err(Fault::NotYet) => self.look(),
+                Err(Fault::NotYet) => {
+                    if let Err(error) = self.look() {
+                        return self.lose(&error);
+                    }
+                }
                 Err(Fault::Closed) => {
                     return self.lose(&Error::new(ErrorKind::Closed, "the answers are closed"));
                 }
@@ -326,20 +340,15 @@ impl Crew {
         if office.books.running.values().any(|job| job.call.terms().timeout.is_some()) {
             return Deadline::after(LOOK);
         }
-        let at_work = !office.books.running.is_empty();
         let stuck = !office.books.waiting.is_empty()
             && office.books.running.len() < ahead(self.habits.workers, office.books.order_time());
         let dead = !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        match (stuck || dead, at_work) {
-            (true, _) => Deadline::after(SOON),
-            (false, true) => Deadline::after(NOW_AND_THEN),
-            (false, false) => Deadline::NEVER,
-        }
+        Deadline::after(if stuck || dead { SOON } else { NOW_AND_THEN })
     }
 
     /// Looks at clocks, and tries again what found no room.
-    fn look(self: &Arc<Self>) {
-        self.announce();
+    fn look(self: &Arc<Self>) -> Result<()> {
+        self.announce()?;
         let mut office = self.lock();
         if office.workers.iter().flatten().all(|worker| !worker.is_finished()) {
             // Who was killed before now was no worker of ours.
@@ -348,6 +357,7 @@ impl Crew {
         self.hand_out(&mut office);
         self.kill_the_late(&office);
         self.unlock(office);
+        Ok(())
     }
 
     fn kill_the_late(&self, office: &Office) {

@@ -31,7 +31,7 @@ impl Crew {
         }
         self.close(Stage::Closing);
         // Its thread sees that there is nothing more to come.
-        self.nudge(NOBODY);
+        let _ = self.nudge(NOBODY);
     }
 
     /// As [`Crew::shut_down`], but what has not begun is called off.
@@ -102,7 +102,7 @@ impl Crew {
         drop(office);
         if let Some(listener) = listener {
             // It has nothing to do any more.
-            self.nudge(NOBODY);
+            let _ = self.nudge(NOBODY);
             let _ = listener.join();
         }
     }
