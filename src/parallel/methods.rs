@@ -11,8 +11,8 @@ use crate::{
     failure::Failure,
     message::Message,
     workers::{
-        Combine, Folding, Keep, Made, Make, MapIter, MapUnordered, Plain, Setup, TaskError, TaskErrorKind,
-        TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
+        Combine, Folding, Keep, Made, Make, Manner, MapIter, MapUnordered, Plain, Setup, TaskError,
+        TaskErrorKind, TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
     },
 };
 
@@ -27,7 +27,7 @@ where
     F: TaskFunction,
     In: IntoIterator<Item = F::Input>,
 {
-    let mut watched = Watched::start(settings, function, setup, input.into_iter(), true)?;
+    let mut watched = Watched::start(settings, function, setup, input.into_iter(), Manner::Together)?;
     let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
     while let Some((index, result)) = watched.next(true) {
         put(&mut results, index, result?);
@@ -46,15 +46,29 @@ where
     F: TaskFunction,
     In: IntoIterator<Item = F::Input>,
 {
-    let mut watched = match Watched::start(settings, function, setup, input.into_iter(), true) {
-        Ok(watched) => watched,
-        Err(error) => return vec![Err(error)],
-    };
+    let mut input = input.into_iter();
+    match all(settings, function, setup, &mut input) {
+        Ok(results) => results,
+        Err(error) => {
+            let refused = |(index, _)| Err(TaskError::new(index, error.kind().clone(), None));
+            input.enumerate().map(refused).collect()
+        }
+    }
+}
+
+/// As `outcomes`; an error if nothing can be run.
+fn all<F: TaskFunction>(
+    settings: &Settings,
+    function: F,
+    setup: Result<Setup>,
+    input: &mut impl Iterator<Item = F::Input>,
+) -> Result<Vec<Result<F::Output, TaskError>>, TaskError> {
+    let mut watched = Watched::start(settings, function, setup, input, Manner::Together)?;
     let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
     while let Some((index, result)) = watched.next(true) {
         put(&mut results, index, result);
     }
-    results.into_iter().flatten().collect()
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// Nothing but whether all went well.
@@ -63,7 +77,7 @@ where
     F: TaskFunction,
     In: IntoIterator<Item = F::Input>,
 {
-    let mut watched = Watched::start(settings, function, setup, input.into_iter(), true)?;
+    let mut watched = Watched::start(settings, function, setup, input.into_iter(), Manner::Together)?;
     while let Some((_, result)) = watched.next(true) {
         result?;
     }
@@ -113,7 +127,7 @@ macro_rules! methods {
                 collect(&self.settings, $wrap_trying(f), $setup, items)
             }
 
-            /// As `map`, with a result or an error for each item. If nothing can be run there is one error.
+            /// As `map`, with a result or an error for each item.
             pub fn outcomes<$item, $result, In>(
                 self,
                 items: In,
@@ -169,7 +183,7 @@ macro_rules! methods {
                 In::IntoIter: 'a,
             {
                 let $state = &self.state;
-                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), false) {
+                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), Manner::Streaming) {
                     Ok(watched) => MapIter::of(watched),
                     Err(error) => MapIter::failed(error),
                 }
@@ -188,7 +202,7 @@ macro_rules! methods {
                 In::IntoIter: 'a,
             {
                 let $state = &self.state;
-                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), false) {
+                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), Manner::Streaming) {
                     Ok(watched) => MapIter::of(watched),
                     Err(error) => MapIter::failed(error),
                 }
@@ -208,7 +222,7 @@ macro_rules! methods {
                 In::IntoIter: 'a,
             {
                 let $state = &self.state;
-                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), false) {
+                match Watched::start(&self.settings, $wrap(f), $setup, items.into_iter(), Manner::Streaming) {
                     Ok(watched) => MapUnordered::of(watched),
                     Err(error) => MapUnordered::failed(error),
                 }
@@ -227,7 +241,7 @@ macro_rules! methods {
                 In::IntoIter: 'a,
             {
                 let $state = &self.state;
-                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), false) {
+                match Watched::start(&self.settings, $wrap_trying(f), $setup, items.into_iter(), Manner::Streaming) {
                     Ok(watched) => MapUnordered::of(watched),
                     Err(error) => MapUnordered::failed(error),
                 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::Result,
     progress::{Drawing, ProgressLine},
-    workers::{Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
+    workers::{Manner, Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
 };
 
 /// A call, and what is shown of it.
@@ -24,7 +24,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
         function: F,
         setup: Result<Setup>,
         input: In,
-        patient: bool,
+        manner: Manner,
     ) -> Result<Self, TaskError> {
         let refused =
             |error: crate::error::Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
@@ -39,8 +39,9 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
             lines.begin(settings.backend().name(), workers);
             lines
         });
-        let mut run = Run::start(place, false, function, setup, input, settings.chunk(), settings.terms());
-        run.patient = patient && lines.is_none();
+        let mut run = Run::start(place, manner, function, setup, input, settings.chunk(), settings.terms());
+        // Lines are for who looks.
+        run.patient &= lines.is_none();
         let drawing = if let Some(look) = settings.look.clone() {
             Some(Drawing::start(None, move || look()))
         } else if settings.progress {

@@ -28,6 +28,9 @@ use crate::{
 /// So many workers in a row that end before their first order, and nothing will come of the next one.
 const BAD_STARTS: u32 = 3;
 
+/// How bad it is if so many do: one that somebody kills counts one.
+const WORST: u32 = 90;
+
 /// The desk in a message that is not about a death.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -421,7 +424,9 @@ impl Crew {
         };
         office.oom_kills = kills;
         let told = Arc::into_inner(worker).and_then(|worker| worker.join().err());
-        self.mind_starts(office, came, exit, told.as_ref());
+        // One that dies of an order before it has it (it has no memory for it, perhaps) was of none.
+        let of_use = legacy.is_some() || came && exit == Exit::Code(0);
+        self.mind_starts(office, of_use, exit, told.as_ref());
         let why = match (why, told) {
             // Where a panic ends the process, that has told its own.
             (TaskErrorKind::Exit(_), Some(ProcessError::Panicked { message, location, backtrace, .. })) => {
@@ -434,16 +439,16 @@ impl Crew {
         }
     }
 
-    /// A worker has ended, which `came` as far as its first order or not: are others to be started?
-    fn mind_starts(&self, office: &mut Office, came: bool, exit: Exit, told: Option<&ProcessError>) {
+    /// A worker has ended, which was of use or not: are others to be started?
+    fn mind_starts(&self, office: &mut Office, of_use: bool, exit: Exit, told: Option<&ProcessError>) {
         // Those that somebody kills may be killed more often.
         let bad = match exit {
-            _ if came => 0,
+            _ if of_use => 0,
             Exit::Signal(1 | 2 | 9 | 15) => 1,
-            _ => BAD_STARTS,
+            _ => WORST / BAD_STARTS,
         };
-        office.bad_starts = if came { 0 } else { office.bad_starts + bad };
-        if office.bad_starts >= BAD_STARTS * BAD_STARTS {
+        office.bad_starts = if of_use { 0 } else { office.bad_starts + bad };
+        if office.bad_starts >= WORST {
             (office.bad_starts, office.resting) = (0, true);
         }
         if office.resting && office.workers.iter().all(Option::is_none) {

@@ -53,7 +53,7 @@ pub(crate) use self::{
     program::{
         Combine, Folding, Keep, Made, Make, Plain, TaskFunction, Trying, TryingMade, TryingWith, With,
     },
-    run::{Place, Run, Setup},
+    run::{Manner, Place, Run, Setup},
     stream::Source,
     work::{Work, do_all},
 };

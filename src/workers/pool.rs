@@ -11,7 +11,7 @@ use super::{
     habits::Habits,
     interrupt::{Guard, guard},
     program::{Plain, TaskFunction, Trying},
-    run::{Place, Run, Setup, collect, outcomes},
+    run::{Manner, Place, Run, Setup, collect, outcomes},
     stream::{MapIter, MapUnordered},
     task::Task,
 };
@@ -211,13 +211,13 @@ impl Pool {
         }
     }
 
-    fn run<F, In>(&self, function: F, input: In) -> Run<F, In::IntoIter>
+    fn run<F, In>(&self, manner: Manner, function: F, input: In) -> Run<F, In::IntoIter>
     where
         F: TaskFunction,
         In: IntoIterator<Item = F::Input>,
     {
         let (place, chunk) = (self.place.clone(), Chunk::of(self.chunk));
-        Run::start(place, false, function, Setup::none(), input.into_iter(), chunk, self.terms)
+        Run::start(place, manner, function, Setup::none(), input.into_iter(), chunk, self.terms)
     }
 
     /// Runs `f` on each item, and returns the results in the order of the items.
@@ -241,7 +241,7 @@ impl Pool {
         R: Message,
         In: IntoIterator<Item = I>,
     {
-        collect(self.run(Plain(f), items))
+        collect(self.run(Manner::Together, Plain(f), items))
     }
 
     /// As [`Pool::map`], for functions that may fail.
@@ -254,7 +254,7 @@ impl Pool {
         R: Message,
         In: IntoIterator<Item = I>,
     {
-        collect(self.run(Trying(f), items))
+        collect(self.run(Manner::Together, Trying(f), items))
     }
 
     /// As [`Pool::map`], with a result or an error for each item.
@@ -276,7 +276,7 @@ impl Pool {
         R: Message,
         In: IntoIterator<Item = I>,
     {
-        outcomes(self.run(Plain(f), items))
+        outcomes(self.run(Manner::Together, Plain(f), items))
     }
 
     /// Runs `f` on each item, and gives the results in the order of the items while others still run.
@@ -301,7 +301,7 @@ impl Pool {
         In: IntoIterator<Item = I>,
         In::IntoIter: 'a,
     {
-        MapIter::of(self.run(Plain(f), items))
+        MapIter::of(self.run(Manner::Streaming, Plain(f), items))
     }
 
     /// As [`Pool::map_iter`], in the order in which tasks are finished.
@@ -313,7 +313,7 @@ impl Pool {
         In: IntoIterator<Item = I>,
         In::IntoIter: 'a,
     {
-        MapUnordered::of(self.run(Plain(f), items))
+        MapUnordered::of(self.run(Manner::Streaming, Plain(f), items))
     }
 
     /// As [`Pool::outcomes`], for functions that may fail.
@@ -327,7 +327,7 @@ impl Pool {
         R: Message,
         In: IntoIterator<Item = I>,
     {
-        outcomes(self.run(Trying(f), items))
+        outcomes(self.run(Manner::Together, Trying(f), items))
     }
 
     /// As [`Pool::map_iter`], for functions that may fail.
@@ -338,7 +338,7 @@ impl Pool {
         In: IntoIterator<Item = I>,
         In::IntoIter: 'a,
     {
-        MapIter::of(self.run(Trying(f), items))
+        MapIter::of(self.run(Manner::Streaming, Trying(f), items))
     }
 
     /// As [`Pool::map_unordered`], for functions that may fail.
@@ -353,7 +353,7 @@ impl Pool {
         In: IntoIterator<Item = I>,
         In::IntoIter: 'a,
     {
-        MapUnordered::of(self.run(Trying(f), items))
+        MapUnordered::of(self.run(Manner::Streaming, Trying(f), items))
     }
 
     /// As [`Pool::submit`], for functions that may fail.
@@ -385,7 +385,7 @@ impl Pool {
     ) -> Result<Task<F::Output>> {
         let (place, input) = (self.place.clone(), std::iter::once(input));
         let chunk = Chunk::of(Some(1));
-        let run = Run::start(place.clone(), true, function, Setup::none(), input, chunk, self.terms);
+        let run = Run::start(place.clone(), Manner::Alone, function, Setup::none(), input, chunk, self.terms);
         Ok(Task::new(run.detach()?, place))
     }
 

@@ -85,6 +85,17 @@ impl Setup {
     }
 }
 
+/// How the results of a call are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// There is one task.
+    Alone,
+    /// One by one, of an input that may be endless: a place that takes no more tasks ends them.
+    Streaming,
+    /// One for each item.
+    Together,
+}
+
 /// A call that goes on. Dropped, it calls off what has not begun.
 pub(crate) struct Run<F: TaskFunction, In> {
     place: Place,
@@ -103,7 +114,8 @@ pub(crate) struct Run<F: TaskFunction, In> {
     /// So many the user has got.
     pub(crate) consumed: usize,
     chunk: Chunk,
-    /// Results are of use only together.
+    manner: Manner,
+    /// Nobody looks at results before there are several.
     pub(crate) patient: bool,
     /// Why the last task was not taken on.
     refused: Option<Error>,
@@ -112,10 +124,9 @@ pub(crate) struct Run<F: TaskFunction, In> {
 }
 
 impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
-    /// `alone`: nothing can be called off together.
     pub(crate) fn start(
         place: Place,
-        alone: bool,
+        manner: Manner,
         function: F,
         setup: Setup,
         input: In,
@@ -124,7 +135,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     ) -> Self {
         let call = Arc::new(Call::new(terms));
         let stoppable = match &place {
-            Place::Processes(crew) => !alone && crew.control.open_call(call.number),
+            Place::Processes(crew) => manner != Manner::Alone && crew.control.open_call(call.number),
             Place::Here(_) => false,
         };
         let mut run = Self {
@@ -139,7 +150,8 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             taken: 0,
             consumed: 0,
             chunk,
-            patient: false,
+            manner,
+            patient: manner == Manner::Together,
             refused: None,
             detached: false,
         };
@@ -216,16 +228,22 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
                 return;
             }
             let (items, broken) = self.pull(size);
+            let end = self.begun + items.len();
             let handed = match self.place.clone() {
                 Place::Processes(crew) => self.send(&crew, items),
                 Place::Here(hall) => self.execute(&hall, items),
             };
-            if let Err((index, error)) = handed {
-                self.call.give(index, Err(TaskErrorKind::Refused(error.to_string())));
+            if let Err((first, error)) = handed {
+                for index in first..end {
+                    self.call.give(index, Err(TaskErrorKind::Refused(error.to_string())));
+                }
+                self.begun = end;
                 self.refused = Some(error);
-                self.begun = index + 1;
-                self.input = None;
-            } else if let Some(kind) = broken {
+                if self.manner != Manner::Together {
+                    self.input = None;
+                }
+            }
+            if let Some(kind) = broken {
                 let index = self.claim();
                 self.call.give(index, Err(kind));
             }
@@ -336,7 +354,6 @@ pub(super) fn order<F: TaskFunction<State = ()>>(
 pub(super) fn collect<F: TaskFunction, In: Iterator<Item = F::Input>>(
     mut run: Run<F, In>,
 ) -> Result<Vec<F::Output>, TaskError> {
-    run.patient = true;
     let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
     while let Some((index, result)) = run.next() {
         run.consumed += 1;
@@ -349,7 +366,6 @@ pub(super) fn collect<F: TaskFunction, In: Iterator<Item = F::Input>>(
 pub(super) fn outcomes<F: TaskFunction, In: Iterator<Item = F::Input>>(
     mut run: Run<F, In>,
 ) -> Vec<Result<F::Output, TaskError>> {
-    run.patient = true;
     let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
     while let Some((index, result)) = run.next() {
         run.consumed += 1;
