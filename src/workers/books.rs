@@ -11,6 +11,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -65,10 +66,29 @@ impl News {
     }
 }
 
+/// Spreads numbers that we have given ourselves: nobody chooses them to collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Numbers(u64);
+
+impl Hasher for Numbers {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(self.0 << 8 ^ u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // By the golden ratio: neighbours lie far apart.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) waiting: VecDeque<Job>,
-    pub(super) running: HashMap<u64, Job>,
+    pub(super) running: HashMap<u64, Job, BuildHasherDefault<Numbers>>,
     next: u64,
     /// How long an order takes, lately.
     time: Option<Duration>,
