@@ -1,7 +1,8 @@
 //! How many tasks go together, and how many are taken from the input ahead of time.
 //!
 //! joblib's rule: twice as many while a group takes less than 0.2 s, fewer again above 2 s
-//! (`joblib/_parallel_backends.py`, `AutoBatchingMixin`). Beside that no group is so large that the last
+//! (`joblib/_parallel_backends.py`, `AutoBatchingMixin`); and sixteen times as many while it takes less than a
+//! millisecond. Beside that no group is so large that the last
 //! ones would leave workers idle. Ahead are three groups for each worker, or as many short tasks as keep
 //! the workers busy while the pool's own thread waits for a CPU.
 
@@ -30,6 +31,7 @@ pub(crate) struct Resized {
     pub(crate) size: usize,
 }
 
+const NO_TIME: Duration = Duration::from_millis(1);
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(2);
 
@@ -82,7 +84,9 @@ impl Chunk {
         self.smoothed = if self.smoothed.is_zero() { time } else { self.smoothed * 4 / 5 + time / 5 };
         let ideal = (self.size as f64 * SHORT.as_secs_f64() / self.smoothed.as_secs_f64()) as usize * 2;
         let better = if self.smoothed < SHORT {
-            ideal.clamp(1, self.size * 2)
+            // Sixteen times as long is no time either.
+            let most = if self.smoothed < NO_TIME { 16 } else { 2 };
+            ideal.clamp(1, self.size * most)
         } else if self.smoothed > LONG && self.size >= 2 {
             ideal.max(1)
         } else {
@@ -126,7 +130,7 @@ impl Chunk {
 mod tests {
     use super::*;
 
-    const QUICK: Duration = Duration::from_micros(10);
+    const QUICK: Duration = Duration::from_millis(10);
 
     #[test]
     fn quick_tasks_go_in_larger_groups_and_slow_ones_in_smaller() {
@@ -140,6 +144,15 @@ mod tests {
         assert_eq!(chunk.size(None, 2), 16, "between the two bounds");
         chunk.learn(vec![(16, LONG * 100); 3]);
         assert_eq!(chunk.size(None, 2), 1);
+    }
+
+    #[test]
+    fn what_takes_no_time_goes_in_large_groups_at_once() {
+        let mut chunk = Chunk::of(None);
+        for size in [1, 16, LARGEST] {
+            assert_eq!(chunk.size(None, 2), size);
+            chunk.learn(vec![(size as u32, Duration::from_micros(10))]);
+        }
     }
 
     #[test]
