@@ -57,7 +57,8 @@ pub(super) const ENDED: u32 = 4;
 #[repr(C)]
 struct Words {
     /// STARTED and READY are set by the worker, ENDED by the parent; none is ever taken back.
-    /// Sleepers are woken at READY and ENDED. If the worker dies, the parent sets ENDED.
+    /// Sleepers are woken at ENDED, and at READY if the outcome refers to something that the worker
+    /// keeps. If the worker dies, the parent sets ENDED.
     state: AtomicU32,
     /// A [`Kind`]; valid with READY.
     kind: AtomicU32,

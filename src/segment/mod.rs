@@ -45,6 +45,6 @@ pub(crate) use self::{
     layout::{Expected, Layout, Settings},
     options::QueueSettings,
     table::{Segment, leave_all},
-    wire::{Kept, keeping, pinning, pinning_any, wait_for_pins},
+    wire::{Kept, has_pins, keeping, pinning, pinning_any, wait_for_pins},
 };
 pub use self::{info::SegmentInfo, options::Options};

@@ -317,6 +317,12 @@ fn unpin(segment: &Segment) {
     futex::wake(pins, futex::ALL);
 }
 
+/// Whether something that this process pinned has not arrived yet.
+pub(crate) fn has_pins() -> bool {
+    table::release_arrived();
+    table::lock().first_pinned().is_some()
+}
+
 /// Waits until the receivers have everything that this process pinned; false if it gave up.
 ///
 /// It gives up at the deadline, and when `receiver_lives` says no.
