@@ -11,8 +11,8 @@ use crate::{
     failure::Failure,
     message::Message,
     workers::{
-        Combine, Folding, Keep, Made, Make, Manner, MapIter, MapUnordered, Plain, Setup, TaskError,
-        TaskErrorKind, TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
+        self, Combine, Folding, Keep, Made, Make, Manner, MapIter, MapUnordered, Plain, Setup, Source,
+        TaskError, TaskErrorKind, TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
     },
 };
 
@@ -27,12 +27,7 @@ where
     F: TaskFunction,
     In: IntoIterator<Item = F::Input>,
 {
-    let mut watched = Watched::start(settings, function, setup, input.into_iter(), Manner::Together)?;
-    let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
-    while let Some((index, result)) = watched.next(true) {
-        put(&mut results, index, result?);
-    }
-    Ok(results.into_iter().flatten().collect())
+    Watched::start(settings, function, setup, input.into_iter(), Manner::Together).and_then(workers::collect)
 }
 
 /// A result or an error for each item.
@@ -47,28 +42,14 @@ where
     In: IntoIterator<Item = F::Input>,
 {
     let mut input = input.into_iter();
-    match all(settings, function, setup, &mut input) {
-        Ok(results) => results,
+    let started = Watched::start(settings, function, setup, &mut input, Manner::Together);
+    match started.map(workers::outcomes) {
+        Ok(outcomes) => outcomes,
         Err(error) => {
             let refused = |(index, _)| Err(TaskError::new(index, error.kind().clone(), None));
             input.enumerate().map(refused).collect()
         }
     }
-}
-
-/// As `outcomes`; an error if nothing can be run.
-fn all<F: TaskFunction>(
-    settings: &Settings,
-    function: F,
-    setup: Result<Setup>,
-    input: &mut impl Iterator<Item = F::Input>,
-) -> Result<Vec<Result<F::Output, TaskError>>, TaskError> {
-    let mut watched = Watched::start(settings, function, setup, input, Manner::Together)?;
-    let mut results = Vec::with_capacity(watched.size_hint().0.min(1 << 20));
-    while let Some((index, result)) = watched.next(true) {
-        put(&mut results, index, result);
-    }
-    Ok(results.into_iter().flatten().collect())
 }
 
 /// Nothing but whether all went well.
@@ -78,17 +59,11 @@ where
     In: IntoIterator<Item = F::Input>,
 {
     let mut watched = Watched::start(settings, function, setup, input.into_iter(), Manner::Together)?;
-    while let Some((_, result)) = watched.next(true) {
+    while let Some((_, result)) = watched.next() {
+        watched.consume();
         result?;
     }
     Ok(())
-}
-
-fn put<T>(results: &mut Vec<Option<T>>, index: usize, result: T) {
-    if results.len() <= index {
-        results.resize_with(index + 1, || None);
-    }
-    results[index] = Some(result);
 }
 
 macro_rules! methods {

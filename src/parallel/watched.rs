@@ -53,9 +53,10 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
         };
         Ok(Self { run, lines, _drawing: drawing, _stand: stand })
     }
+}
 
-    /// The next result, whichever it is. `consume`: the user has got it.
-    pub(super) fn next(&mut self, consume: bool) -> Option<(usize, Result<F::Output, TaskError>)> {
+impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Watched<F, In> {
+    fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
         let next = self.run.next();
         match (&mut self.lines, &next) {
             (Some(lines), Some(_)) => {
@@ -71,20 +72,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
             }
             (None, _) => {}
         }
-        if consume && next.is_some() {
-            self.run.consumed += 1;
-        }
         next
-    }
-
-    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
-        self.run.size_hint()
-    }
-}
-
-impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Watched<F, In> {
-    fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
-        Watched::next(self, false)
     }
 
     fn consume(&mut self) {
@@ -92,6 +80,6 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Watch
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        Watched::size_hint(self)
+        self.run.size_hint()
     }
 }

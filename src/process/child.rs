@@ -8,9 +8,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    process,
+    io, process,
     sync::atomic::{
         AtomicBool,
         Ordering::{Relaxed, Release},
@@ -73,12 +71,7 @@ pub(super) fn run(nonce: &OsStr, name: Option<OsString>) -> ! {
             teller.tell(&panicked(report));
         }
     });
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_function(call))).unwrap_or_else(|payload| {
-        let outcome = panicked(&panics::report(&*payload));
-        // Its destructor may panic again.
-        std::mem::forget(payload);
-        outcome
-    });
+    let outcome = panics::caught(|| run_function(call)).unwrap_or_else(|report| panicked(&report));
     let panicked = outcome.kind == Kind::Panicked;
     teller.tell(&outcome);
     // The parent takes what the result refers to from here: until then it must not go.

@@ -4,7 +4,8 @@ use std::{
     any::Any,
     backtrace::Backtrace,
     collections::VecDeque,
-    panic,
+    mem,
+    panic::{self, AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
 };
 
@@ -42,8 +43,17 @@ pub(crate) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
     }));
 }
 
+/// Runs `f`, and tells of its panic. What it panicked with is leaked: its destructor may panic again.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Report> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let report = report(&*payload);
+        mem::forget(payload);
+        report
+    })
+}
+
 /// The report of the panic that was caught with this payload.
-pub(crate) fn report(payload: &(dyn Any + Send)) -> Report {
+fn report(payload: &(dyn Any + Send)) -> Report {
     let message = message(payload);
     let recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
     // A hook of the user's may have taken the place of ours: then the message is all there is.

@@ -8,6 +8,7 @@
 //! | `buffers` | the bytes of a message on its way out and in |
 //! | `core` | bytes in, bytes out, waiting |
 //! | `noted` | receiving with a note that survives the receiver |
+//! | `leasing` | the bytes of messages that are handed out |
 //! | `lease` | messages that are handed out until they are done |
 //! | `handle`, `bytes`, `messages` | `Queue<T>`: values, bytes, and an iterator |
 
@@ -17,6 +18,7 @@ mod memory;
 mod buffers;
 mod core;
 mod noted;
+mod leasing;
 mod lease;
 mod handle;
 mod bytes;

@@ -12,7 +12,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasherDefault, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +23,12 @@ use super::{
     order::{AnswerHead, Order},
     program::Kind,
 };
-use crate::{failure::Failure, message, process::Report, segment::Kept};
+use crate::{
+    failure::Failure,
+    message,
+    process::{Report, caught},
+    segment::Kept,
+};
 
 /// An order and what belongs to it here.
 pub(super) struct Job {
@@ -52,8 +56,7 @@ pub(super) struct News {
 impl News {
     /// A panic of a waker of the user's is printed, and nothing else comes of it.
     pub(super) fn tell(self) {
-        let told = catch_unwind(AssertUnwindSafe(|| self.call.settle(self.tasks, self.times)));
-        let _ = told.map_err(std::mem::forget);
+        let _ = caught(|| self.call.settle(self.tasks, self.times));
     }
 
     /// Those of this call, together with what was noted for it just before.

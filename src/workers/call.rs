@@ -5,7 +5,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::*},
@@ -18,7 +17,7 @@ use super::error::{TaskError, TaskErrorKind};
 use crate::{
     deadline::Deadline,
     message::{self, Message},
-    process::report_of_panic,
+    process::caught,
     raw::backoff::Backoff,
 };
 
@@ -305,15 +304,12 @@ impl<R: Message> Ledger for Call<R> {
 
 /// Decodes a result. A panic of the user's `Deserialize` is the task's error and nobody else's.
 fn decode<R: Message>(bytes: &[u8]) -> Result<R, TaskErrorKind> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| message::decode(bytes)));
-    match decoded {
-        Ok(decoded) => decoded.map_err(|error| TaskErrorKind::Decode(error.to_string())),
-        Err(payload) => {
-            let report = report_of_panic(&*payload);
-            std::mem::forget(payload);
-            Err(TaskErrorKind::Decode(format!("its type panicked: {}", report.message)))
-        }
-    }
+    let why = match caught(|| message::decode(bytes)) {
+        Ok(Ok(result)) => return Ok(result),
+        Ok(Err(error)) => error.to_string(),
+        Err(report) => format!("its type panicked: {}", report.message),
+    };
+    Err(TaskErrorKind::Decode(why))
 }
 
 #[cfg(test)]

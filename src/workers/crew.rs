@@ -153,6 +153,11 @@ impl Crew {
     /// Starts workers until there are so many.
     fn hire(self: &Arc<Self>, office: &mut Office, wanted: usize) -> Result<()> {
         let mut missing = wanted.saturating_sub(office.workers.iter().flatten().count());
+        if missing == 0 {
+            return Ok(());
+        }
+        let share = self.habits.share();
+        let builder = self.habits.builder(share);
         for (desk, place) in office.workers.iter_mut().enumerate() {
             if missing == 0 {
                 break;
@@ -167,7 +172,7 @@ impl Crew {
                 desk: desk as u32,
                 recycle_after: self.habits.recycle_after,
                 idle_timeout: self.habits.idle_timeout,
-                share: self.habits.share(),
+                share,
             };
             let crew = Arc::downgrade(self);
             let told = move || {
@@ -175,7 +180,7 @@ impl Crew {
                     crew.died(desk);
                 }
             };
-            *place = Some(Arc::new(self.habits.builder().spawn_and_tell(post, work, told)?));
+            *place = Some(Arc::new(builder.spawn_and_tell(post, work, told)?));
             missing -= 1;
         }
         Ok(())

@@ -3,7 +3,6 @@
 use std::{
     any::Any,
     cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError},
 };
 
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    process::{listen_for_panics, report_of_panic},
+    process::{caught, listen_for_panics},
 };
 
 /// Runs tasks in this process; for a backend of one's own.
@@ -228,12 +227,12 @@ fn run<F: TaskFunction>(
     make: Option<MakeState>,
 ) -> Result<F::Output, TaskErrorKind> {
     let _inside = nesting::enter_task();
-    let ran = catch_unwind(AssertUnwindSafe(|| {
+    let ran = caught(|| {
         let kept = match STATE.take() {
             Some((of, state)) if make.is_some() && of == call => Some(state),
             other => {
                 // A panic of another call's state is printed, and nothing else comes of it.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(other))).map_err(std::mem::forget);
+                let _ = caught(|| drop(other));
                 None
             }
         };
@@ -251,10 +250,6 @@ fn run<F: TaskFunction>(
             STATE.set(Some((call, state)));
         }
         result
-    }));
-    ran.unwrap_or_else(|payload| {
-        let report = report_of_panic(&*payload);
-        std::mem::forget(payload);
-        Err(panicked(report))
-    })
+    });
+    ran.unwrap_or_else(|report| Err(panicked(report)))
 }

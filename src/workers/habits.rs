@@ -36,8 +36,9 @@ impl Habits {
         self.inner_threads.unwrap_or_else(|| (cpu_count() / self.workers).max(1))
     }
 
-    pub(super) fn builder(&self) -> ProcessBuilder {
-        let share = self.share().to_string();
+    /// How a worker is started that has this part of the CPUs.
+    pub(super) fn builder(&self, share: usize) -> ProcessBuilder {
+        let share = share.to_string();
         THREAD_COUNTS.into_iter().fold(Process::builder(), |builder, name| match self.inner_threads {
             Some(_) => builder.env(name, &share),
             None => builder.env_default(name, &share),

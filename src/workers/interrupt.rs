@@ -10,7 +10,6 @@
 use std::{
     convert::Infallible,
     io::{self, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
@@ -19,6 +18,7 @@ use std::{
 use super::crew::Crew;
 use crate::{
     deadline::Deadline,
+    process::caught,
     progress, segment,
     sys::{
         events::{Bell, Events},
@@ -129,7 +129,7 @@ impl Watch {
             (crews, guarded.previous.take())
         };
         // Whatever goes wrong, the signal goes on.
-        let _ = catch_unwind(AssertUnwindSafe(|| end(&crews, bell))).map_err(std::mem::forget);
+        let _ = caught(|| end(&crews, bell));
         let ends = previous.as_ref().is_none_or(Previous::is_default);
         if ends {
             // This process ends without running destructors.

@@ -19,6 +19,7 @@
 //! | `run` | a call that goes on: from the input to the results |
 //! | `work` | different functions with one type of result |
 //! | `stream` | results one by one |
+//! | `gather` | all results together |
 //! | `task` | a single task, as a future too |
 //! | `pool` | the front door |
 
@@ -39,6 +40,7 @@ mod executor;
 mod run;
 mod work;
 mod stream;
+mod gather;
 mod task;
 mod pool;
 
@@ -47,6 +49,7 @@ pub(crate) use self::{
     chunk::{Chunk, Resized},
     crew::Crew,
     executor::{Hall, Sequential, Threads},
+    gather::{collect, outcomes},
     habits::Habits,
     interrupt::{Guard, guard},
     nesting::share,

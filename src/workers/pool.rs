@@ -8,10 +8,11 @@ use super::{
     crew::Crew,
     error::TaskError,
     executor::{Executor, Hall, Threads},
+    gather::{collect, outcomes},
     habits::Habits,
     interrupt::{Guard, guard},
     program::{Plain, TaskFunction, Trying},
-    run::{Manner, Place, Run, Setup, collect, outcomes},
+    run::{Manner, Place, Run, Setup},
     stream::{MapIter, MapUnordered},
     task::Task,
 };

@@ -1,11 +1,6 @@
 //! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
 
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     books::{Job, panicked},
@@ -22,7 +17,7 @@ use crate::{
     deadline::Deadline,
     error::{Error, Result},
     message,
-    process::report_of_panic,
+    process::caught,
     segment::{self, Kept},
 };
 
@@ -254,12 +249,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     fn pull(&mut self, count: usize) -> (Vec<F::Input>, Option<TaskErrorKind>) {
         let mut items = Vec::with_capacity(count.min(1024));
         let Some(input) = &mut self.input else { return (items, None) };
-        let pulled = catch_unwind(AssertUnwindSafe(|| items.extend(input.by_ref().take(count))));
-        let broken = pulled.err().map(|payload| {
-            let report = report_of_panic(&*payload);
-            std::mem::forget(payload);
-            panicked(report)
-        });
+        let broken = caught(|| items.extend(input.by_ref().take(count))).err().map(panicked);
         if items.len() < count || broken.is_some() {
             self.input = None;
         }
@@ -350,47 +340,11 @@ pub(super) fn order<F: TaskFunction<State = ()>>(
     Ok((draft, kept))
 }
 
-/// All results, in the order of the input, or the first error. What has not begun then is called off.
-pub(super) fn collect<F: TaskFunction, In: Iterator<Item = F::Input>>(
-    mut run: Run<F, In>,
-) -> Result<Vec<F::Output>, TaskError> {
-    let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
-    while let Some((index, result)) = run.next() {
-        run.consumed += 1;
-        put(&mut results, index, result?);
-    }
-    Ok(results.into_iter().flatten().collect())
-}
-
-/// A result or an error for each item, in the order of the input.
-pub(super) fn outcomes<F: TaskFunction, In: Iterator<Item = F::Input>>(
-    mut run: Run<F, In>,
-) -> Vec<Result<F::Output, TaskError>> {
-    let mut results = Vec::with_capacity(run.size_hint().0.min(1 << 20));
-    while let Some((index, result)) = run.next() {
-        run.consumed += 1;
-        put(&mut results, index, result);
-    }
-    results.into_iter().flatten().collect()
-}
-
-fn put<T>(results: &mut Vec<Option<T>>, index: usize, result: T) {
-    if results.len() <= index {
-        results.resize_with(index + 1, || None);
-    }
-    results[index] = Some(result);
-}
-
 /// Appends the bytes of a task's argument; a panic of its `Serialize` is an error of this task alone.
 fn encode<I: message::Message>(item: &I, bytes: &mut Vec<u8>) -> Result<(), String> {
-    let written = catch_unwind(AssertUnwindSafe(|| message::encode_to(item, bytes)));
-    match written {
+    match caught(|| message::encode_to(item, bytes)) {
         Ok(written) => written.map_err(|error| error.to_string()),
-        Err(payload) => {
-            let report = report_of_panic(&*payload);
-            std::mem::forget(payload);
-            Err(format!("its type panicked: {}", report.message))
-        }
+        Err(report) => Err(format!("its type panicked: {}", report.message)),
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::{
     borrow::Cow,
-    panic::{AssertUnwindSafe, catch_unwind},
     process,
     time::{Duration, Instant},
 };
@@ -25,7 +24,7 @@ use crate::{
     deadline::{self, Deadline},
     error::{Error, ErrorKind, Result},
     message,
-    process::report_of_panic,
+    process::caught,
     queue::{Fault, Queue},
     segment,
     shared::Shared,
@@ -165,7 +164,7 @@ fn follow(
 }
 
 fn run(order: &Order<'_>, state: &mut Result<State, Refusal>, input: &[u8], answer: &mut Vec<u8>) -> Kind {
-    let ran = caught(|| {
+    let ran = attempt(|| {
         let state = state.as_deref_mut().map_err(|refusal| refusal.clone())?;
         // SAFETY: the order came from the parent, who takes programs from `TaskProgram::of`.
         let ran = unsafe { order.head.task.run(state, input, answer) };
@@ -207,12 +206,9 @@ impl Refusal {
 }
 
 /// Runs `f`; a panic in it becomes an answer.
-fn caught<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        let report = message::encode(&report_of_panic(&*payload));
-        // Its destructor may panic again.
-        std::mem::forget(payload);
-        Err(match report {
+fn attempt<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    caught(f).unwrap_or_else(|report| {
+        Err(match message::encode(&report) {
             Ok(bytes) => Refusal { kind: Kind::Panicked, bytes },
             Err(error) => Refusal::of(Kind::Encode, &error),
         })
@@ -231,7 +227,7 @@ impl States {
         let at = known.unwrap_or_else(|| {
             // Others go first: they may be large.
             self.forget_ended(control);
-            self.0.push((call, caught(|| make(order))));
+            self.0.push((call, attempt(|| make(order))));
             self.0.len() - 1
         });
         &mut self.0[at].1
@@ -241,7 +237,7 @@ impl States {
     fn forget_ended(&mut self, control: &Control) {
         let ended = self.0.extract_if(.., |(call, _)| !control.is_open(*call));
         // A panic of one is printed, and nothing else comes of it.
-        ended.for_each(|(_, state)| _ = caught(|| Ok(state.map(drop))));
+        ended.for_each(|(_, state)| _ = caught(|| drop(state)));
     }
 }
 

@@ -104,50 +104,34 @@ fn parallel() -> Made {
 
 /// What Python's workers run is built into Python, so that they find it without a file.
 fn python_spawn() -> Made {
-    python::contestant(
-        "from multiprocessing import get_context
-from time import perf_counter_ns
-
-context = get_context('spawn')
-
-def run(count):
-    start = perf_counter_ns()
-    for _ in range(count):
-        process = context.Process(target=abs, args=(7,))
-        process.start()
-        process.join()
-    return perf_counter_ns() - start
-",
+    python_repeats(
+        "from multiprocessing import get_context\ncontext = get_context('spawn')",
+        "process = context.Process(target=abs, args=(7,)); process.start(); process.join()",
     )
 }
 
 fn python_map() -> Made {
-    python::contestant(&format!(
-        "from multiprocessing import Pool
-from time import perf_counter_ns
-
-pool = Pool({WORKERS})
-
-def run(count):
-    start = perf_counter_ns()
-    for _ in range(count):
-        pool.map(abs, range({TASKS}), chunksize=1)
-    return perf_counter_ns() - start
-"
-    ))
+    python_with_pool(&format!("pool.map(abs, range({TASKS}), chunksize=1)"))
 }
 
 fn python_apply() -> Made {
-    python::contestant(&format!(
-        "from multiprocessing import Pool
-from time import perf_counter_ns
+    python_with_pool("pool.apply(abs, (7,))")
+}
 
-pool = Pool({WORKERS})
+fn python_with_pool(work: &str) -> Made {
+    python_repeats(&format!("from multiprocessing import Pool\npool = Pool({WORKERS})"), work)
+}
+
+/// Does `work`, a line, again and again, after `before`.
+fn python_repeats(before: &str, work: &str) -> Made {
+    python::contestant(&format!(
+        "from time import perf_counter_ns
+{before}
 
 def run(count):
     start = perf_counter_ns()
     for _ in range(count):
-        pool.apply(abs, (7,))
+        {work}
     return perf_counter_ns() - start
 "
     ))
