@@ -77,6 +77,7 @@ const UNSAFE: &[&str] = &[
     "sys/linux/robust.rs",
     "sys/linux/signals.rs",
     "sys/linux/spawn.rs",
+    "sys/linux/thread.rs",
     "workers/program.rs",
     "workers/worker.rs",
 ];

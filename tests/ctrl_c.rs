@@ -14,8 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{PATIENCE, command, eventually, hear, play, say, unique};
+use common::{
+    Directory, PATIENCE, command, eventually, examples::example, hear, play, processes::children_of, say,
+    unique,
+};
 use commons::{ErrorKind, Parallel, Pool, TaskErrorKind, Value};
+use image::{Rgb, RgbImage};
 use rustix::{
     process::{Pid, test_kill_process},
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
@@ -38,12 +42,16 @@ struct Terminal {
 
 impl Terminal {
     fn of(role: &str) -> Self {
+        Self::around(command(role))
+    }
+
+    /// What the command says on its standard error is on the terminal.
+    fn around(mut command: Command) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
-        let mut command = command(role);
         command.stderr(Stdio::from(terminal));
         // SAFETY: two system calls, which are allowed between fork and exec.
         unsafe {
@@ -95,6 +103,34 @@ impl Terminal {
 
 fn is_gone(pid: u32) -> bool {
     test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_err()
+}
+
+#[test]
+fn who_makes_thumbnails_gets_the_prompt_back() {
+    // More pictures than can be made small while a test waits, in the place of one.
+    let (directory, shared) = (Directory::new("pictures"), Directory::new("shared"));
+    let out = directory.path().join("small");
+    let picture = directory.path().join("0.png");
+    RgbImage::from_fn(1000, 600, |x, y| Rgb([x as u8, y as u8, 100])).save(&picture).unwrap();
+    for n in 1..20_000 {
+        std::os::unix::fs::symlink(&picture, directory.path().join(format!("{n}.png"))).unwrap();
+    }
+    let mut thumbnails = example("thumbnails");
+    thumbnails.args([directory.path(), &out]).env("COMMONS_DIR", shared.path());
+    let mut terminal = Terminal::around(thumbnails);
+    let made = || out.read_dir().map_or(0, Iterator::count);
+    eventually("pictures are made", || made() > 2);
+    let workers = children_of(terminal.child.id());
+    assert!(!workers.is_empty());
+    terminal.ctrl_c();
+    let (status, took, shown) = terminal.ends();
+    assert_eq!(status.signal(), Some(2), "{status} {shown}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(shown.contains("of 20000"), "{shown}");
+    assert_eq!(shown.matches("interrupted").count(), 1, "{shown}");
+    assert!(!shown.contains("panicked") && !shown.contains("task"), "{shown}");
+    eventually("the workers are gone", || workers.iter().all(|&id| is_gone(id)));
+    assert_eq!(shared.entries(), [""; 0]);
 }
 
 /// Tasks that never end; the first of each worker starts a process that is not ours.

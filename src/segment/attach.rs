@@ -175,9 +175,10 @@ fn take_slot(file: BorrowedFd<'_>, mapping: &Mapping, name: Option<&str>) -> Res
     let os = |error| Error::os(format_args!("cannot take a slot of {label}"), error);
     let me = ProcessId::current().map_err(os)?;
     // Empty rows first: their slots are free. The others are free if their process was killed.
-    let (empty, written): (Vec<_>, Vec<_>) =
-        (0..rows::ROWS).partition(|&row| rows::read(mapping, row).is_none());
-    for row in empty.into_iter().chain(written) {
+    let rows_by_emptiness = [true, false]
+        .into_iter()
+        .flat_map(|empty| (0..rows::ROWS).filter(move |&row| rows::read(mapping, row).is_none() == empty));
+    for row in rows_by_emptiness {
         if filelock::try_exclusive(file, locks::slot(row)).map_err(os)? {
             rows::fill(mapping, row, me);
             return Ok(row);

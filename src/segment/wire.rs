@@ -25,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     file,
+    header::Header,
     layout::Expected,
     lifecycle::{self, Hold, Patience, Taken},
     name, open,
@@ -139,14 +140,14 @@ impl Handle {
         }
         let file = self.find()?;
         let facts = file::facts(file.as_fd(), &label)?;
-        let header = file::read(file.as_fd(), &facts, &label)?;
-        if header.id != self.id {
+        let Header { id, persist, .. } = file::read(file.as_fd(), &facts, &label)?;
+        if id != self.id {
             return Err(self.gone("its file is another object's by now"));
         }
         // A name that was removed while the object is in use is gone for good, and not ours to remove.
         let path = self.path().filter(|path| lifecycle::leads_to(path, self.inode()).unwrap_or(false));
         let alone = |_: std::os::fd::BorrowedFd<'_>| Ok(());
-        match Hold::take(file, self.inode(), path, header.persist, alone)? {
+        match Hold::take(file, self.inode(), path, persist, alone)? {
             Taken::Held(hold) => {
                 open::attach(hold, &facts, self.name(), expected).map(|new| Some(table.insert(new)))
             }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `fork`, `per_process` | a mark that a forked child does not inherit; values that each process makes for itself |
 //! | `hooks`, `signals` | what runs when a process ends or forks; sets of signals |
+//! | `thread` | a thread that costs next to nothing |
 //! | `barrier` | a memory barrier that costs one side nothing |
 //! | `futex` | sleep until a shared word changes |
 //! | `robust` | the list of held cells that the kernel walks when a thread dies |

@@ -17,10 +17,15 @@ pub fn is_gone(pid: u32) -> bool {
 
 /// The processes that this one has started, dead ones that it has not collected too.
 pub fn children() -> Vec<u32> {
-    let me = process::id().to_string();
+    children_of(process::id())
+}
+
+/// The same for another process.
+pub fn children_of(parent: u32) -> Vec<u32> {
+    let parent = parent.to_string();
     let all = fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|&pid| stat(pid).is_some_and(|stat| stat[1] == me)).collect()
+    pids.filter(|&pid| stat(pid).is_some_and(|stat| stat[1] == parent)).collect()
 }
 
 /// `kill -9` for a child of this process, unless it is gone; whether it was sent.

@@ -8,7 +8,8 @@
 #![allow(unsafe_code)]
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     num::NonZeroU32,
     path::Path,
     sync::atomic::{AtomicU64, Ordering::*},
@@ -86,7 +87,10 @@ pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// A field of a `stat` file, numbered from 1 as proc(5) does, after the name in brackets.
 fn field_of_stat(path: &str, field: usize) -> io::Result<u64> {
-    let stat = read_text(path)?;
+    // The kernel gives it in one piece; a name and the numbers that are asked for are shorter than this.
+    let mut bytes = [0; 1024];
+    let len = fs::File::open(path)?.read(&mut bytes)?;
+    let stat = String::from_utf8_lossy(&bytes[..len]);
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let text = after_name.split_ascii_whitespace().nth(field - 3);
     text.and_then(|text| text.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())

@@ -7,6 +7,7 @@ pub(crate) mod fork;
 pub(crate) mod per_process;
 pub(crate) mod hooks;
 pub(crate) mod signals;
+pub(crate) mod thread;
 pub(crate) mod barrier;
 pub(crate) mod futex;
 pub(crate) mod robust;
