@@ -8,6 +8,7 @@
 pub mod chance;
 pub mod examples;
 pub mod forks;
+pub mod memory_group;
 pub mod processes;
 pub mod scene;
 pub mod watchdog;
