@@ -3,12 +3,13 @@
 #![allow(unsafe_code)]
 
 use std::{
+    fs::File,
     panic::{panic_any, resume_unwind},
     time::Duration,
 };
 
-use commons::{Error, ErrorKind, Exit, Message, Process, ProcessError};
-use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use commons::{Error, ErrorKind, Exit, Message, Pool, Process, ProcessError};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 commons::init_in_tests!();
@@ -158,4 +159,35 @@ fn a_function_of_a_library_is_refused_before_a_process_exists() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("libc"), "{error}");
     assert!(error.to_string().contains("fn(i32) -> i32"), "{error}");
+}
+
+/// Uses up the descriptors that the soft limit allows.
+fn use_up_descriptors() -> Vec<File> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
+    let all: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(all.len() > 32);
+    all
+}
+
+#[test]
+fn used_up_descriptors_are_no_wall() {
+    let process = commons::spawn((), |()| {
+        let _used = use_up_descriptors();
+        commons::spawn(20, |n: u32| n + 1).unwrap().join().unwrap()
+    });
+    assert_eq!(process.unwrap().join().unwrap(), 21);
+    let with_a_pool = commons::spawn((), |()| {
+        let _used = use_up_descriptors();
+        Pool::new(2).unwrap().map(0..10u32, |n| n * n).unwrap()
+    });
+    assert_eq!(with_a_pool.unwrap().join().unwrap().iter().sum::<u32>(), 285);
+    let in_the_middle = commons::spawn((), |()| {
+        let mut used = Vec::new();
+        let start = |n: u32| commons::spawn(n, |n| n + 1).unwrap();
+        let first = start(1);
+        used.extend(use_up_descriptors());
+        [first.join().unwrap(), start(2).join().unwrap()]
+    });
+    assert_eq!(in_the_middle.unwrap().join().unwrap(), [2, 3]);
 }

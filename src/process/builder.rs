@@ -145,7 +145,7 @@ impl ProcessBuilder {
         let environment = self.environment.lines()?;
         let title = self.name.as_deref().map(argument).transpose()?;
         let request = || {
-            let (nonce, call) = call(function, arguments)?;
+            let (nonce, call) = segment::with_descriptors(|| call(function, arguments))?;
             let arguments = init::worker_arguments(nonce, title)?;
             Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
         };

@@ -19,6 +19,7 @@ use std::{
 
 use crate::{
     process::{call::Call, started::Started},
+    segment::with_descriptors,
     sys::{
         events::{Bell, Events},
         per_process::PerProcess,
@@ -75,8 +76,8 @@ fn lock(children: &Children) -> MutexGuard<'_, BTreeMap<u64, Arc<Started>>> {
 impl Spawner {
     fn new() -> io::Result<Self> {
         let (requests, received) = channel();
-        let bell = Arc::new(Bell::new()?);
-        let events = Events::new()?;
+        let bell = Arc::new(with_descriptors(Bell::new)?);
+        let events = with_descriptors(Events::new)?;
         events.add(&*bell, BELL)?;
         let children = Arc::new(Children::default());
         let reaper = Reaper::new(received, bell.clone(), events, children.clone());
@@ -156,7 +157,7 @@ impl Reaper {
     ) -> io::Result<(Arc<Started>, Option<OnEnd>)> {
         // A child that can be neither watched nor collected must not stay.
         let kill = |_: &io::Error| pidfd::kill_without(id);
-        let pidfd = match pidfd::open_child(id) {
+        let pidfd = match with_descriptors(|| pidfd::open_child(id)) {
             Err(error) if pidfd::is_gone(&error) => {
                 return Ok((Arc::new(Started::lost(id, name, call)?), on_end));
             }

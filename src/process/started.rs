@@ -60,7 +60,7 @@ impl Started {
 
     /// One that is gone already, and nobody knows how it ended.
     pub(super) fn lost(id: u32, name: String, call: Call) -> io::Result<Self> {
-        let descriptor = Descriptor::Lost(Bell::ringing()?);
+        let descriptor = Descriptor::Lost(segment::with_descriptors(Bell::ringing)?);
         let end = Err("it was collected elsewhere at once".to_owned() + WHY_ELSEWHERE);
         call.state().fetch_or(ENDED, Release);
         Ok(Self { id, name, call, descriptor, end: end.into(), parent: fork::mark() })

@@ -103,7 +103,7 @@ pub(crate) fn home() -> Result<Home> {
     let boot = match BOOT.get() {
         Some(boot) => *boot,
         None => *BOOT.get_or_init({
-            let boot = identity::boot_id().map_err(os)?;
+            let boot = with_descriptors(identity::boot_id).map_err(os)?;
             move || boot
         }),
     };

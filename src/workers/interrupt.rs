@@ -102,8 +102,8 @@ impl Drop for Guard {
 }
 
 fn listen(watch: &'static Watch) -> io::Result<&'static Bell> {
-    let bell: &'static Bell = Box::leak(Box::new(Bell::new()?));
-    let events = Events::new()?;
+    let bell: &'static Bell = Box::leak(Box::new(segment::with_descriptors(Bell::new)?));
+    let events = segment::with_descriptors(Events::new)?;
     events.add(bell, 0)?;
     thread::Builder::new().name("commons-ctrl-c".into()).spawn(move || {
         signals::block_in_this_thread();
