@@ -28,7 +28,7 @@ const CALLS: usize = 64;
 #[derive(Debug, Shareable)]
 #[repr(C)]
 pub(super) struct Control {
-    /// The numbers of the calls that go on, each where its number modulo their count says.
+    /// The numbers of calls that go on; 0 is none. An order says at which place its call is.
     calls: [AtomicU64; CALLS],
     /// Who has last said that it takes an order: the order's number, and in the low byte the desk.
     noted: AtomicU64,
@@ -95,23 +95,23 @@ impl Control {
         true
     }
 
-    fn call(&self, call: u64) -> &AtomicU64 {
-        &self.calls[(call % CALLS as u64) as usize]
-    }
-
-    /// A call begins; false if its place is taken: then it cannot be called off in the workers.
-    pub(super) fn open_call(&self, call: u64) -> bool {
-        self.call(call).compare_exchange(0, call, Relaxed, Relaxed).is_ok()
+    /// A call begins; its place, or `None` if all are taken: then it cannot be called off in the workers.
+    pub(super) fn open_call(&self, call: u64) -> Option<u16> {
+        let taken = |place: &AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
+        self.calls.iter().position(taken).map(|place| place as u16)
     }
 
     /// No task of this call needs to be begun any more.
     pub(super) fn end_call(&self, call: u64) {
-        let _ = self.call(call).compare_exchange(call, 0, Relaxed, Relaxed);
+        let place = self.calls.iter().find(|place| place.load(Relaxed) == call);
+        if let Some(place) = place {
+            place.store(0, Relaxed);
+        }
     }
 
-    /// Whether a call goes on that has a place.
-    pub(super) fn is_open(&self, call: u64) -> bool {
-        self.call(call).load(Relaxed) == call
+    /// Whether the call at this place goes on; a damaged number is another place.
+    pub(super) fn is_open(&self, call: u64, place: u16) -> bool {
+        self.calls[usize::from(place) % CALLS].load(Relaxed) == call
     }
 }
 
@@ -233,11 +233,14 @@ mod tests {
     #[test]
     fn a_call_that_is_called_off_takes_no_other_with_it() {
         let control = Control::new();
-        assert!(control.open_call(5) && !control.open_call(5 + CALLS as u64));
-        assert!(control.is_open(5) && !control.is_open(5 + CALLS as u64));
-        control.end_call(5 + CALLS as u64);
-        assert!(control.is_open(5));
+        let places: Vec<_> = (1..=CALLS as u64).map(|call| control.open_call(call).unwrap()).collect();
+        assert_eq!(control.open_call(100), None, "all places are taken");
+        control.end_call(100);
+        let open = |call: usize| control.is_open(call as u64, places[call - 1]);
+        assert!((1..=CALLS).all(open));
         control.end_call(5);
-        assert!(!control.is_open(5));
+        assert!(!open(5) && open(6));
+        assert_eq!(control.open_call(101), Some(places[4]));
+        assert!(!open(5) && control.is_open(101, places[4]));
     }
 }

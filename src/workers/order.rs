@@ -25,13 +25,15 @@ pub(super) struct OrderHead {
     pub(super) setup: SetupProgram,
     /// So many bytes about what was given.
     pub(super) given: u32,
-    pub(super) flags: u32,
+    pub(super) flags: u16,
+    /// Where to see whether the call was called off, if it can be.
+    pub(super) place: u16,
 }
 
 /// The moments at which tasks begin are of interest.
-pub(super) const TIMED: u32 = 1;
+pub(super) const TIMED: u16 = 1;
 /// The call can be called off.
-pub(super) const STOPPABLE: u32 = 2;
+pub(super) const STOPPABLE: u16 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

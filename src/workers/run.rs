@@ -97,7 +97,8 @@ pub(crate) struct Run<F: TaskFunction, In> {
     call: Arc<Call<F::Output>>,
     function: F,
     setup: Setup,
-    stoppable: bool,
+    /// The place where workers see whether it was called off.
+    stop: Option<u16>,
     /// `None` at its end.
     input: Option<In>,
     /// So many tasks were handed out.
@@ -129,16 +130,16 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         terms: Terms,
     ) -> Self {
         let call = Arc::new(Call::new(terms));
-        let stoppable = match &place {
-            Place::Processes(crew) => manner != Manner::Alone && crew.control.open_call(call.number),
-            Place::Here(_) => false,
+        let stop = match &place {
+            Place::Processes(crew) if manner != Manner::Alone => crew.control.open_call(call.number),
+            _ => None,
         };
         let mut run = Self {
             place,
             call,
             function,
             setup,
-            stoppable,
+            stop,
             input: Some(input),
             begun: 0,
             next: VecDeque::new(),
@@ -309,7 +310,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     }
 
     fn draft(&self) -> Result<Draft> {
-        head(self.function, &*self.call, self.setup.program, self.stoppable, &self.setup.given)
+        head(self.function, &*self.call, self.setup.program, self.stop, &self.setup.given)
     }
 }
 
@@ -318,13 +319,14 @@ fn head<F: TaskFunction>(
     function: F,
     call: &Call<F::Output>,
     setup: SetupProgram,
-    stoppable: bool,
+    stop: Option<u16>,
     given: &[u8],
 ) -> Result<Draft> {
     let timed = if call.terms().timeout.is_some() { TIMED } else { 0 };
-    let flags = timed | if stoppable { STOPPABLE } else { 0 };
+    let (flags, place) = stop.map_or((timed, 0), |place| (timed | STOPPABLE, place));
     let task = TaskProgram::of(function)?;
-    Ok(Draft::new(OrderHead { number: 0, call: call.number, task, setup, given: 0, flags }, given))
+    let head = OrderHead { number: 0, call: call.number, task, setup, given: 0, flags, place };
+    Ok(Draft::new(head, given))
 }
 
 /// An order with one task.
@@ -333,7 +335,7 @@ pub(super) fn order<F: TaskFunction<State = ()>>(
     call: &Call<F::Output>,
     input: &F::Input,
 ) -> Result<(Draft, Kept), TaskErrorKind> {
-    let draft = head(function, call, SetupProgram::none(), false, &[]);
+    let draft = head(function, call, SetupProgram::none(), None, &[]);
     let mut draft = draft.map_err(|error| TaskErrorKind::Refused(error.to_string()))?;
     let added = segment::keeping(|| draft.add(|bytes| encode(input, bytes)));
     let ((), kept) = added.map_err(TaskErrorKind::Encode)?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     control::Control,
     nesting,
-    order::{ANSWER, AnswerHead, IN_ORDER, Order, STOPPABLE, TIMED, head_of},
+    order::{ANSWER, AnswerHead, IN_ORDER, Order, OrderHead, STOPPABLE, TIMED, head_of},
     program::{Kind, State},
 };
 use crate::{
@@ -138,7 +138,7 @@ fn follow(
         if *left == 0 {
             return Ok(());
         }
-        let cancelled = head.flags & STOPPABLE != 0 && !post.control.is_open(head.call);
+        let cancelled = head.flags & STOPPABLE != 0 && !post.control.is_open(head.call, head.place);
         let now = (head.flags & TIMED != 0).then(deadline::nanoseconds);
         if !cancelled && !desk.begin(number, now) {
             *left = 0;
@@ -215,29 +215,29 @@ fn attempt<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     })
 }
 
-/// The states of the calls that go on.
+/// The states of the calls that go on, with the calls' numbers and places.
 #[derive(Default)]
-struct States(Vec<(u64, Result<State, Refusal>)>);
+struct States(Vec<(u64, u16, Result<State, Refusal>)>);
 
 impl States {
     /// The state for an order, which is made for the first one of its call.
     fn of(&mut self, order: &Order<'_>, control: &Control) -> &mut Result<State, Refusal> {
-        let call = order.head.call;
-        let known = self.0.iter().position(|(of, _)| *of == call);
+        let OrderHead { call, place, .. } = order.head;
+        let known = self.0.iter().position(|(of, ..)| *of == call);
         let at = known.unwrap_or_else(|| {
             // Others go first: they may be large.
             self.forget_ended(control);
-            self.0.push((call, attempt(|| make(order))));
+            self.0.push((call, place, attempt(|| make(order))));
             self.0.len() - 1
         });
-        &mut self.0[at].1
+        &mut self.0[at].2
     }
 
     /// Drops the states of calls that have ended.
     fn forget_ended(&mut self, control: &Control) {
-        let ended = self.0.extract_if(.., |(call, _)| !control.is_open(*call));
+        let ended = self.0.extract_if(.., |(call, place, _)| !control.is_open(*call, *place));
         // A panic of one is printed, and nothing else comes of it.
-        ended.for_each(|(_, state)| _ = caught(|| drop(state)));
+        ended.for_each(|(.., state)| _ = caught(|| drop(state)));
     }
 }
 
