@@ -103,6 +103,9 @@ fn all_backends_give_the_same() {
             parallel().run([delayed(|n: u32| n as usize, 3), delayed(|s: String| s.len(), "ab".into())]);
         assert_eq!(all.unwrap(), [3, 2]);
         assert_eq!(parallel().reduce(0..1000u64, |n| n, 0, |a, b| a + b).unwrap(), 499_500);
+        let fails = |n: u64| if n == 250 { panic!("on purpose") } else { n };
+        let error = parallel().chunk(100).reduce(0..1000, fails, 0, |a, b| a + b).unwrap_err();
+        assert_eq!(error.index(), 200, "the first item of its group");
     }
 }
 

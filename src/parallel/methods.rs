@@ -248,8 +248,8 @@ impl Parallel {
     /// and `start` changes nothing, as 0 in a sum.
     ///
     /// # Errors
-    /// As [`map`](Parallel::map); the number of the task is that of its group of items, which are as many
-    /// as [`chunk`](Parallel::chunk) says, or 64.
+    /// As [`map`](Parallel::map); the number is that of the first item of the group that failed. Groups
+    /// have as many items as [`chunk`](Parallel::chunk) says, or 64.
     ///
     /// # Examples
     /// ```
@@ -273,15 +273,16 @@ impl Parallel {
         In: IntoIterator<Item = I>,
     {
         const GROUP: usize = 64;
-        let group = self.settings.chunk.unwrap_or(GROUP).max(1);
+        let size = self.settings.chunk.unwrap_or(GROUP).max(1);
         let mut items = items.into_iter();
         let groups = std::iter::from_fn(|| {
-            let group: Vec<I> = items.by_ref().take(group).collect();
+            let group: Vec<I> = items.by_ref().take(size).collect();
             (!group.is_empty()).then_some(group)
         });
         let settings = Settings { chunk: None, ..self.settings.clone() };
         let setup = Setup::of(Combine(combine), &());
-        let parts = collect(&settings, Folding(f), setup, groups)?;
+        let failed = |error: TaskError| error.of_group(size);
+        let parts = collect(&settings, Folding(f), setup, groups).map_err(failed)?;
         Ok(parts.into_iter().flatten().fold(start, combine))
     }
 }

@@ -68,6 +68,11 @@ impl TaskError {
         Self { index, kind, worker }
     }
 
+    /// The same of a task that is the group of this number, of groups of so many items.
+    pub(crate) fn of_group(self, size: usize) -> Self {
+        Self { index: self.index.saturating_mul(size), ..self }
+    }
+
     /// The number of the task, counted from 0 in the order of the input.
     pub fn index(&self) -> usize {
         self.index
