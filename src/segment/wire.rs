@@ -17,7 +17,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
-    sync::atomic::Ordering::*,
+    sync::{Arc, atomic::Ordering::*},
     time::Duration,
 };
 
@@ -245,15 +245,18 @@ pub(crate) fn pinning_any<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<
 pub(crate) fn keeping<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Kept), E> {
     let context = Context::begin(true);
     let written = write()?;
-    let kept = if PINNED.get() == context.before { Vec::new() } else { context.take() };
+    let kept = (PINNED.get() != context.before).then(|| Arc::new(Pins(context.take())));
     Ok((written, Kept(kept)))
 }
 
-/// The objects in a message, which stay alive as long as this.
-#[derive(Debug, Default)]
-pub(crate) struct Kept(Vec<Segment>);
+/// The objects in a message, which stay alive as long as one of these. Most messages have none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(#[expect(dead_code, reason = "is there to be dropped")] Option<Arc<Pins>>);
 
-impl Drop for Kept {
+#[derive(Debug)]
+struct Pins(Vec<Segment>);
+
+impl Drop for Pins {
     fn drop(&mut self) {
         self.0.iter().for_each(unpin);
     }

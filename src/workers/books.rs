@@ -43,7 +43,7 @@ pub(super) struct Job {
     pub(super) attempts: u32,
     pub(super) bytes: Vec<u8>,
     /// What the arguments refer to.
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Kept,
 }
 
 /// Something to tell a call, once nothing is locked any more: that may run code of the user's.
@@ -122,7 +122,7 @@ impl Books {
     /// No task of this job that has no answer yet will have one.
     pub(super) fn fail(&mut self, job: &Job, kind: &TaskErrorKind) {
         for task in job.done..job.tasks {
-            self.settle(job, task, Settled::Failed { kind: kind.clone(), worker: None });
+            self.settle(job, task, Settled::Failed { kind: kind.clone().into(), worker: None });
         }
     }
 
@@ -181,7 +181,7 @@ impl Books {
         if attempts < job.call.terms().retries && why != TaskErrorKind::TimedOut {
             self.again(&job, task..task + 1, attempts + 1);
         } else {
-            self.settle(&job, task, Settled::Failed { kind: why, worker: Some(worker) });
+            self.settle(&job, task, Settled::Failed { kind: why.into(), worker: Some(worker) });
         }
     }
 
@@ -218,7 +218,7 @@ fn settled(kind: Kind, bytes: &[u8], worker: u32) -> Settled {
         Kind::Refused => TaskErrorKind::Refused(sentence()),
         Kind::Cancelled | Kind::Nudge => TaskErrorKind::Cancelled,
     };
-    Settled::Failed { kind, worker: Some(worker) }
+    Settled::Failed { kind: kind.into(), worker: Some(worker) }
 }
 
 pub(super) fn panicked(report: Report) -> TaskErrorKind {
@@ -275,7 +275,7 @@ mod tests {
             done: 0,
             attempts: 0,
             bytes: draft.into_bytes(number),
-            kept: Arc::default(),
+            kept: Kept::default(),
         }
     }
 

@@ -34,25 +34,38 @@ pub(crate) struct Terms {
 /// back on another, for each task.
 #[derive(Debug)]
 pub(super) enum Bytes {
-    Few(u8, [u8; FEW]),
+    /// In words: what is written in small pieces and moved in large ones is waited for.
+    Few(u8, [u64; FEW / 8]),
     Many(Box<[u8]>),
 }
 
 /// As many as fit beside the tag and the length.
-const FEW: usize = 22;
+const FEW: usize = 16;
 const _: () = assert!(size_of::<Bytes>() == 24);
 
 impl Bytes {
+    #[inline]
     pub(super) fn of(bytes: &[u8]) -> Self {
-        let mut few = [0; FEW];
-        let Some(place) = few.get_mut(..bytes.len()) else { return Self::Many(bytes.into()) };
-        place.copy_from_slice(bytes);
+        if bytes.len() > FEW {
+            return Self::Many(bytes.into());
+        }
+        let mut few = [0; FEW / 8];
+        for (word, bytes) in few.iter_mut().zip(bytes.chunks(8)) {
+            *word = match bytes.first_chunk() {
+                Some(bytes) => u64::from_ne_bytes(*bytes),
+                None => {
+                    let mut word = [0; 8];
+                    word[..bytes.len()].copy_from_slice(bytes);
+                    u64::from_ne_bytes(word)
+                }
+            };
+        }
         Self::Few(bytes.len() as u8, few)
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Few(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Few(len, words) => &bytemuck::bytes_of(words)[..usize::from(*len)],
             Self::Many(bytes) => bytes,
         }
     }
@@ -66,8 +79,11 @@ pub(super) enum Settled {
     /// The same, with handles in it: their objects are there as long as the worker is.
     Referring { bytes: Bytes, worker: u32 },
     /// It has none.
-    Failed { kind: TaskErrorKind, worker: Option<u32> },
+    Failed { kind: Box<TaskErrorKind>, worker: Option<u32> },
 }
+
+// There are many of them, and few failures.
+const _: () = assert!(size_of::<Settled>() <= 40);
 
 /// How long so many tasks took that went together.
 pub(super) type Time = (u32, Duration);
@@ -116,7 +132,7 @@ pub(super) struct Taken<R>(usize, Arrival<R>);
 
 #[derive(Debug)]
 enum Arrival<R> {
-    Result(Result<R, TaskError>),
+    Result(Result<R, Box<TaskError>>),
     Settled(Settled),
 }
 
@@ -197,7 +213,7 @@ impl<R> Call<R> {
 
     /// A task's result, of a worker in this process.
     pub(super) fn give(&self, index: usize, result: Result<R, TaskErrorKind>) {
-        let result = result.map_err(|kind| TaskError::new(index, kind, None));
+        let result = result.map_err(|kind| TaskError::new(index, kind, None).into());
         self.push([Taken(index, Arrival::Result(result))], Vec::new());
     }
 
@@ -274,11 +290,11 @@ impl<R: Message> Taken<R> {
     pub(super) fn open(self) -> (usize, Result<R, TaskError>) {
         let Self(index, arrival) = self;
         let result = match arrival {
-            Arrival::Result(result) => result,
+            Arrival::Result(result) => result.map_err(|error| *error),
             Arrival::Settled(Settled::Encoded { bytes, worker } | Settled::Referring { bytes, worker }) => {
                 decode(bytes.as_slice()).map_err(|kind| TaskError::new(index, kind, Some(worker)))
             }
-            Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, kind, worker)),
+            Arrival::Settled(Settled::Failed { kind, worker }) => Err(TaskError::new(index, *kind, worker)),
         };
         (index, result)
     }
@@ -290,7 +306,7 @@ impl<R: Message> Ledger for Call<R> {
             // At once: the worker may end before somebody takes it.
             Settled::Referring { .. } => {
                 let (index, result) = Taken(index, Arrival::Settled(settled)).open();
-                Taken(index, Arrival::Result(result))
+                Taken(index, Arrival::Result(result.map_err(Box::new)))
             }
             settled => Taken(index, Arrival::Settled(settled)),
         };

@@ -1,6 +1,6 @@
 //! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration, vec::Drain};
 
 use super::{
     books::{Job, panicked},
@@ -101,6 +101,8 @@ pub(crate) struct Run<F: TaskFunction, In> {
     stop: Option<u16>,
     /// `None` at its end.
     input: Option<In>,
+    /// Items on their way from the input into an order; empty in between.
+    items: Vec<F::Input>,
     /// So many tasks were handed out.
     begun: usize,
     /// What was taken out of the call, and is next.
@@ -141,6 +143,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             setup,
             stop,
             input: Some(input),
+            items: Vec::new(),
             begun: 0,
             next: VecDeque::new(),
             taken: 0,
@@ -223,12 +226,13 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             if ahead != 0 && ahead + size > self.chunk.ahead(size, workers) {
                 return;
             }
-            let (items, broken) = self.pull(size);
+            let (mut items, broken) = self.pull(size);
             let end = self.begun + items.len();
             let handed = match self.place.clone() {
-                Place::Processes(crew) => self.send(&crew, items),
-                Place::Here(hall) => self.execute(&hall, items),
+                Place::Processes(crew) => self.send(&crew, items.drain(..)),
+                Place::Here(hall) => self.execute(&hall, items.drain(..)),
             };
+            self.items = items;
             if let Err((first, error)) = handed {
                 for index in first..end {
                     self.call.give(index, Err(TaskErrorKind::Refused(error.to_string())));
@@ -248,7 +252,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
 
     /// So many items of the input, or all that are left. An input that panics ends with a task that tells.
     fn pull(&mut self, count: usize) -> (Vec<F::Input>, Option<TaskErrorKind>) {
-        let mut items = Vec::with_capacity(count.min(1024));
+        let mut items = mem::take(&mut self.items);
         let Some(input) = &mut self.input else { return (items, None) };
         let broken = caught(|| items.extend(input.by_ref().take(count))).err().map(panicked);
         if items.len() < count || broken.is_some() {
@@ -257,7 +261,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         (items, broken)
     }
 
-    fn execute(&mut self, hall: &Arc<Hall>, items: Vec<F::Input>) -> Result<(), (usize, Error)> {
+    fn execute(&mut self, hall: &Arc<Hall>, items: Drain<'_, F::Input>) -> Result<(), (usize, Error)> {
         for item in items {
             let index = self.claim();
             let make = self.setup.make.clone();
@@ -272,8 +276,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         self.begun - 1
     }
 
-    fn send(&mut self, crew: &Arc<Crew>, items: Vec<F::Input>) -> Result<(), (usize, Error)> {
-        let mut items = items.into_iter();
+    fn send(&mut self, crew: &Arc<Crew>, mut items: Drain<'_, F::Input>) -> Result<(), (usize, Error)> {
         loop {
             let first = self.begun;
             let drafted = segment::keeping(|| {
@@ -300,7 +303,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
                     done: 0,
                     attempts: 0,
                     bytes: draft.into_bytes(number),
-                    kept: Arc::new(kept),
+                    kept,
                 };
                 crew.take_on(make).map_err(|error| (first, error))?;
             }

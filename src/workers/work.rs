@@ -43,7 +43,7 @@ impl<F: TaskFunction<State = ()>> Erased<F::Output> for Typed<F> {
             done: 0,
             attempts: 0,
             bytes: draft.into_bytes(number),
-            kept: Arc::new(kept),
+            kept,
         }))
     }
 

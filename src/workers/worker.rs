@@ -17,7 +17,7 @@ use super::{
     control::Control,
     nesting,
     order::{ANSWER, AnswerHead, IN_ORDER, Order, OrderHead, STOPPABLE, TIMED, head_of},
-    program::{Kind, State},
+    program::{Kind, SetupProgram, State},
 };
 use crate::{
     array::Array,
@@ -72,7 +72,7 @@ pub(super) fn work(post: Post) {
     let _ = interrupt::shrug_off();
     // A system call each time.
     let worker = process::id();
-    let mut states = States::default();
+    let mut states = States::new();
     let mut left = post.recycle_after.unwrap_or(u64::MAX);
     let (mut bytes, mut answer) = (Vec::new(), Vec::new());
     while left != 0 {
@@ -103,7 +103,7 @@ fn next_order(
     let mut slice = Duration::from_millis(1);
     loop {
         let clear = segment::wait_for_pins(Deadline::NOW, &mut || true);
-        let deadline = match (clear, states.0.is_empty()) {
+        let deadline = match (clear, states.made.is_empty()) {
             (false, _) => end.within(slice),
             (true, false) => end.within(A_WHILE),
             (true, true) => end,
@@ -215,43 +215,51 @@ fn attempt<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     })
 }
 
-/// The states of the calls that go on, with the calls' numbers and places.
-#[derive(Default)]
-struct States(Vec<(u64, u16, Result<State, Refusal>)>);
+/// The states of the calls that go on.
+struct States {
+    /// With the calls' numbers and places.
+    made: Vec<(u64, u16, Result<State, Refusal>)>,
+    /// That of all calls that have none.
+    none: Result<State, Refusal>,
+}
 
 impl States {
+    fn new() -> Self {
+        Self { made: Vec::new(), none: Ok(Box::new(())) }
+    }
+
     /// The state for an order, which is made for the first one of its call.
     fn of(&mut self, order: &Order<'_>, control: &Control) -> &mut Result<State, Refusal> {
+        let Some((how, given)) = order.given.split_first() else { return &mut self.none };
         let OrderHead { call, place, .. } = order.head;
-        let known = self.0.iter().position(|(of, ..)| *of == call);
+        let known = self.made.iter().position(|(of, ..)| *of == call);
         let at = known.unwrap_or_else(|| {
             // Others go first: they may be large.
             self.forget_ended(control);
-            self.0.push((call, place, attempt(|| make(order))));
-            self.0.len() - 1
+            self.made.push((call, place, attempt(|| make(order.head.setup, *how, given))));
+            self.made.len() - 1
         });
-        &mut self.0[at].2
+        &mut self.made[at].2
     }
 
     /// Drops the states of calls that have ended.
     fn forget_ended(&mut self, control: &Control) {
-        let ended = self.0.extract_if(.., |(call, place, _)| !control.is_open(*call, *place));
+        let ended = self.made.extract_if(.., |(call, place, _)| !control.is_open(*call, *place));
         // A panic of one is printed, and nothing else comes of it.
         ended.for_each(|(.., state)| _ = caught(|| drop(state)));
     }
 }
 
-fn make(order: &Order<'_>) -> Result<State, Refusal> {
+/// Makes the state of an order's call. What it is made of stands in `given`, or where that says.
+fn make(setup: SetupProgram, how: u8, given: &[u8]) -> Result<State, Refusal> {
     let unreadable = |error: Error| Refusal::of(Kind::Decode, &error);
-    let given = match order.given.split_first() {
-        None => return Ok(Box::new(())),
-        Some((&IN_ORDER, given)) => Cow::Borrowed(given),
-        Some((_, place)) => {
-            let place: Array<u8> = message::decode(place).map_err(unreadable)?;
-            Cow::Owned(place.to_vec())
-        }
+    let given = if how == IN_ORDER {
+        Cow::Borrowed(given)
+    } else {
+        let place: Array<u8> = message::decode(given).map_err(unreadable)?;
+        Cow::Owned(place.to_vec())
     };
     // SAFETY: the order came from the parent, who takes programs from `SetupProgram::of`.
-    let made = unsafe { order.head.setup.run(&given) };
+    let made = unsafe { setup.run(&given) };
     made.map_err(unreadable)
 }
