@@ -18,7 +18,7 @@ use commons::{
     Array, Connection, ErrorKind, Process, Queue, Receiver, RecvError, RecvTimeoutError, Select, SendError,
     SendTimeoutError, Sender, TryRecvError, TrySendError, Value,
 };
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 commons::init_in_tests!();
 
@@ -145,25 +145,20 @@ fn an_end_of_who_is_gone_counts_for_nobody_else() {
 #[test]
 fn an_end_that_goes_nowhere_is_gone() {
     let _guard = bounded("an end for nobody");
-    let refused = commons::spawn((), |()| {
-        let limit = getrlimit(Resource::Nofile);
-        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-        let mut refused = 0;
-        // With so many descriptors, some are enough to describe the arguments and too few for the rest.
-        for descriptors in open.. {
+    // With so many descriptors more, some are enough to describe the arguments and too few for the rest.
+    let refused = (0..).take_while(|&more| {
+        let refused = commons::spawn(more, |more| {
             let (sender, receiver) = commons::channel::<u32>(10).unwrap();
-            setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), ..limit }).unwrap();
+            let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+            let limit = Some(open + more);
+            setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
             let process = commons::spawn(sender, drop::<Sender<u32>>);
-            setrlimit(Resource::Nofile, limit).unwrap();
             assert!(matches!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected)));
-            match process {
-                Ok(process) => return process.join().map(|()| refused).unwrap(),
-                Err(_) => refused += 1,
-            }
-        }
-        unreachable!("it starts at last")
+            process.map(|process| process.join().unwrap()).is_err()
+        });
+        common::workers::join(refused)
     });
-    assert_ne!(common::workers::join(refused), 0);
+    assert_ne!(refused.count(), 0);
 }
 
 /// What others work on may come back, and a receive waits for it.
