@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io::{ErrorKind, Read, Write},
     os::{
@@ -113,6 +114,22 @@ fn orphan(test: &str, meanwhile: impl Fn(Pid)) {
         other => panic!("process {child:?} lives without its parent: {other:?}"),
     }
     parent.wait_timeout(LONG).unwrap();
+}
+
+thread_local! {
+    /// More than the stack of a thread that only waits. Thread-locals lie on it.
+    static BALLAST: Cell<[u8; 1 << 20]> = const { Cell::new([0; 1 << 20]) };
+}
+
+#[test]
+fn a_worker_is_watched_however_large_its_thread_locals_are() {
+    let watched = commons::spawn((), |()| {
+        BALLAST.with(|ballast| std::hint::black_box(ballast.as_ptr()));
+        let name = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task?.path().join("comm"));
+        let is_watcher = |task| name(task).is_ok_and(|name| name == "commons-watcher\n");
+        eventually("there is a watcher", || fs::read_dir("/proc/self/task").unwrap().any(is_watcher));
+    });
+    join(watched);
 }
 
 #[test]

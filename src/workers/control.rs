@@ -21,8 +21,9 @@ use commons_derive::Shareable;
 /// A pool has no more workers than this: a segment takes 256 processes.
 pub(super) const MOST_WORKERS: usize = 240;
 
-/// So many calls can be called off one by one while their tasks are on their way.
-const CALLS: usize = 64;
+/// So many calls can be called off one by one while their tasks are on their way. Workers do not know of the
+/// others when they end: they make their states anew where they have to.
+const CALLS: usize = 1024;
 
 /// The words of a pool.
 #[derive(Debug, Shareable)]
@@ -97,7 +98,9 @@ impl Control {
 
     /// A call begins; its place, or `None` if all are taken: then it cannot be called off in the workers.
     pub(super) fn open_call(&self, call: u64) -> Option<u16> {
-        let taken = |place: &AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
+        let taken = |place: &AtomicU64| {
+            place.load(Relaxed) == 0 && place.compare_exchange(0, call, Relaxed, Relaxed).is_ok()
+        };
         self.calls.iter().position(taken).map(|place| place as u16)
     }
 
@@ -234,13 +237,13 @@ mod tests {
     fn a_call_that_is_called_off_takes_no_other_with_it() {
         let control = Control::new();
         let places: Vec<_> = (1..=CALLS as u64).map(|call| control.open_call(call).unwrap()).collect();
-        assert_eq!(control.open_call(100), None, "all places are taken");
-        control.end_call(100);
+        assert_eq!(control.open_call(5000), None, "all places are taken");
+        control.end_call(5000);
         let open = |call: usize| control.is_open(call as u64, places[call - 1]);
         assert!((1..=CALLS).all(open));
         control.end_call(5);
         assert!(!open(5) && open(6));
-        assert_eq!(control.open_call(101), Some(places[4]));
-        assert!(!open(5) && control.is_open(101, places[4]));
+        assert_eq!(control.open_call(5001), Some(places[4]));
+        assert!(!open(5) && control.is_open(5001, places[4]));
     }
 }

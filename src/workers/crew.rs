@@ -21,6 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     process::{Exit, Process, ProcessError},
     queue::{Fault, Queue},
+    segment,
     shared::Shared,
     sys::{exhaustion, fork},
 };
@@ -70,7 +71,7 @@ pub(super) struct Office {
     /// Interrupted: nothing is handed out, and nobody is told anything.
     pub(super) frozen: bool,
     /// Processes that the kernel had killed for lack of memory when this was looked at last.
-    oom_kills: u64,
+    oom_kills: Option<u64>,
     pub(super) listener: Option<thread::JoinHandle<()>>,
     pub(super) listening: Option<thread::ThreadId>,
 }
@@ -97,7 +98,7 @@ impl Crew {
             bad_starts: 0,
             resting: false,
             frozen: false,
-            oom_kills: exhaustion::kills(),
+            oom_kills: kills(),
             listener: None,
             listening: None,
         };
@@ -268,8 +269,18 @@ impl Crew {
         }
     }
 
+    /// All tasks of a call are settled.
+    pub(super) fn close_call(&self, call: u64) {
+        if self.is_ours() {
+            self.control.end_call(call);
+        }
+    }
+
     /// The tasks of a call that have not begun need not; whether there were such here.
     pub(super) fn end_call(&self, call: u64) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
         self.control.end_call(call);
         let mut office = self.lock();
         let off = office.books.call_off(|job| job.call_number == call);
@@ -360,7 +371,7 @@ impl Crew {
         let mut office = self.lock();
         if office.workers.iter().flatten().all(|worker| !worker.is_finished()) {
             // Who was killed before now was no worker of ours.
-            office.oom_kills = exhaustion::kills();
+            office.oom_kills = kills();
         }
         self.hand_out(&mut office);
         self.kill_the_late(&office);
@@ -419,8 +430,9 @@ impl Crew {
         // In this turn: see `control`.
         let passed = desk.place().is_some_and(|place| self.orders.core().has_passed(place));
         let legacy = desk.clear().filter(|_| passed);
-        let kills = exhaustion::kills();
-        let out_of_memory = |exit| exit == Exit::Signal(9) && kills != office.oom_kills;
+        let (before, kills) = (office.oom_kills, kills());
+        let more = before.zip(kills).is_some_and(|(before, now)| before != now);
+        let out_of_memory = |exit| exit == Exit::Signal(9) && more;
         let exit = exit.unwrap_or(Exit::Signal(9));
         let why = match &legacy {
             Some(legacy) if legacy.condemned => TaskErrorKind::TimedOut,
@@ -471,6 +483,11 @@ impl Crew {
     pub(super) fn ids(&self) -> Vec<u32> {
         self.lock().workers.iter().flatten().map(|worker| worker.id()).collect()
     }
+}
+
+/// How many processes the kernel has killed for lack of memory, where it says so.
+fn kills() -> Option<u64> {
+    segment::with_descriptors(exhaustion::kills).ok()
 }
 
 /// Kills a worker and all that descends from it. That takes a moment: on a thread of its own.

@@ -360,7 +360,7 @@ impl<F: TaskFunction, In> Drop for Run<F, In> {
         }
         if let Place::Processes(crew) = &self.place {
             if self.consumed == self.begun && self.input.is_none() {
-                crew.control.end_call(self.call.number);
+                crew.close_call(self.call.number);
             } else {
                 crew.end_call(self.call.number);
             }

@@ -13,17 +13,17 @@
 use std::{
     alloc::{Layout, handle_alloc_error},
     ffi::{c_int, c_void},
-    fs,
+    fs, io,
     mem::MaybeUninit,
     ptr,
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
 
 /// Processes that the kernel has killed for lack of memory since it started.
-pub(crate) fn kills() -> u64 {
-    let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+pub(crate) fn kills() -> io::Result<u64> {
+    let counters = fs::read_to_string("/proc/vmstat")?;
     let count = counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
-    count.unwrap_or(0)
+    count.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Where to tell; null: nowhere.

@@ -13,7 +13,7 @@
 use std::{
     ffi::{CStr, c_void},
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     ptr,
 };
 
@@ -25,8 +25,8 @@ pub(crate) struct Work<T: Sync + 'static> {
     pub(crate) with: T,
 }
 
-/// Bytes of its stack, of which the kernel gives it what it uses. The usual size is as large as the user
-/// who has set a limit likes.
+/// Bytes of its stack besides what every thread needs, of which the kernel gives it what it uses. The
+/// usual size is as large as the user who has set a limit likes.
 const STACK: usize = 512 * 1024;
 
 /// Runs `work` in a thread of its own, which nobody joins. A panic in it ends the process.
@@ -37,8 +37,9 @@ pub(crate) fn start<T: Sync>(work: &'static Work<T>) -> io::Result<()> {
     result(unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) })?;
     // SAFETY: the call above succeeded and wrote them.
     let mut attributes = unsafe { attributes.assume_init() };
+    let size = STACK + least_stack(&attributes);
     // SAFETY: they are initialised; a size that is refused changes nothing.
-    let _ = unsafe { libc::pthread_attr_setstacksize(&mut attributes, STACK) };
+    let _ = unsafe { libc::pthread_attr_setstacksize(&mut attributes, size) };
     // SAFETY: as above.
     let _ = unsafe { libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED) };
     let mut thread = MaybeUninit::uninit();
@@ -50,6 +51,18 @@ pub(crate) fn start<T: Sync>(work: &'static Work<T>) -> io::Result<()> {
     // SAFETY: they are initialised, and nothing uses them after this.
     unsafe { libc::pthread_attr_destroy(&mut attributes) };
     started
+}
+
+/// What every thread needs of its stack: the program's thread-locals lie there, however large they are.
+fn least_stack(attributes: &libc::pthread_attr_t) -> usize {
+    type Least = unsafe extern "C" fn(*const libc::pthread_attr_t) -> usize;
+    let name = c"__pthread_get_minstack";
+    // SAFETY: the name is a C string, and RTLD_DEFAULT is a handle that is always valid.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: null becomes None; else it is glibc's function of this name, which `std` calls as well.
+    let least = unsafe { mem::transmute::<*mut c_void, Option<Least>>(found) };
+    // SAFETY: initialised attributes, which it reads at most.
+    least.map_or(0, |least| unsafe { least(attributes) })
 }
 
 extern "C" fn enter<T: Sync + 'static>(work: *mut c_void) -> *mut c_void {
