@@ -82,7 +82,8 @@ impl Default for Parallel {
 
 impl<S> Parallel<S> {
     /// How many tasks at a time. By joblib's rule: -1 is all CPUs, -2 all but one; 0 is an error, and 1 runs
-    /// one task after the other in the calling thread. All CPUs unless said otherwise.
+    /// one task after the other in the calling thread, unless [`backend`](Self::backend) says where. All CPUs
+    /// unless said otherwise.
     #[doc(alias = "n_jobs")]
     pub fn jobs(mut self, jobs: i64) -> Self {
         self.settings.jobs = Some(jobs);

@@ -51,7 +51,7 @@ pub enum TaskErrorKind {
     /// Its worker ended meanwhile, because memory ran out: an allocation failed there, or the kernel killed
     /// processes just then.
     OutOfMemory(Exit),
-    /// It took longer than a task may, and its worker was killed.
+    /// It took longer than a task may. A worker process was killed; a thread goes on, and its result is lost.
     TimedOut,
     /// It was called off before it began.
     Cancelled,
@@ -104,7 +104,10 @@ impl fmt::Display for TaskError {
                 "has no result, because memory ran out and its worker {exit}: give workers less at a time, \
                  or have fewer of them"
             )?,
-            TaskErrorKind::TimedOut => f.write_str("took longer than it may, and its worker was killed")?,
+            TaskErrorKind::TimedOut if worker.is_some() => {
+                f.write_str("took longer than it may, and its worker was killed")?;
+            }
+            TaskErrorKind::TimedOut => f.write_str("took longer than it may; its thread goes on")?,
             TaskErrorKind::Cancelled => f.write_str("was cancelled before it began")?,
             TaskErrorKind::Encode(why) => write!(f, "could not be sent: {why}")?,
             TaskErrorKind::Decode(why) => write!(f, "could not be read: {why}")?,
