@@ -271,7 +271,7 @@ fn an_item_that_panics_when_its_task_is_dropped_is_nobodys() {
             drop(task);
         }
     }
-    let error = Pool::custom(Forgetful).unwrap().map([Bomb], |bomb| drop(bomb)).unwrap_err();
+    let error = Pool::custom(Forgetful).unwrap().map([Bomb], drop).unwrap_err();
     assert!(matches!(error.kind(), TaskErrorKind::Refused(_)), "{error}");
 }
 
