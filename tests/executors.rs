@@ -180,9 +180,9 @@ fn calls_that_go_on_together_keep_their_states() {
     }
     assert_eq!((made.load(), dropped.load()), (2, 0));
     drop((one, other));
-    let next = Parallel::new().backend(backend.clone()).init((), |()| ());
-    assert_eq!(next.map([5u32], |(), n| n), Ok(vec![5]));
-    assert_eq!(dropped.load(), 2, "a thread's next task finds none of calls that are over");
+    let next = Parallel::new().backend(backend.clone()).with(dropped.clone());
+    let seen = next.map([()], |dropped, ()| dropped.load()).unwrap();
+    assert_eq!(seen, [2], "a thread's next task finds none of calls that are over");
 }
 
 #[test]
