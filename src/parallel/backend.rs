@@ -36,7 +36,8 @@ impl Backend {
         Self(Kind::Processes)
     }
 
-    /// Threads of this process: nothing is sent, and a task that aborts takes the process with it.
+    /// Threads of this process: nothing is sent, and a task that aborts takes the process with it. So does one
+    /// that panics twice: a value that is dropped by a panic and panics itself.
     #[doc(alias = "threading")]
     pub fn threads() -> Self {
         Self(Kind::Threads)
@@ -48,6 +49,9 @@ impl Backend {
     }
 
     /// What an executor of one's own has. It says how many tasks it runs at a time; `jobs` does not.
+    ///
+    /// What [`init`](crate::Parallel::init) has made on a thread is dropped on it when the call is over: before
+    /// the thread's next task, at the thread's end, or when the thread drops the last of these backends.
     ///
     /// # Errors
     /// `InvalidInput` if it has no workers.

@@ -3,7 +3,14 @@
 use std::{
     any::Any,
     cell::RefCell,
-    sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError},
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::*},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use super::{
@@ -19,6 +26,9 @@ use crate::{
 };
 
 /// Runs tasks in this process; for a backend of one's own.
+///
+/// It is dropped by who drops its pool, or the last [`Backend`](crate::Backend) of it, and never by one of its
+/// tasks: it may join its threads then.
 ///
 /// # Examples
 /// ```
@@ -46,12 +56,13 @@ pub trait Executor: Send + Sync + 'static {
     /// How many tasks it runs at the same time.
     fn workers(&self) -> usize;
 
-    /// Runs a task, now or later, on any thread. A task never panics.
+    /// Runs a task, now or later, on any thread. A task never panics, and one that is dropped instead does
+    /// not either: it has failed then.
     fn execute(&self, task: Box<dyn FnOnce() + Send>);
 }
 
 /// As many threads as were asked for.
-pub(crate) struct Threads(rayon_core::ThreadPool);
+pub(crate) struct Threads(Arc<rayon_core::ThreadPool>);
 
 impl Threads {
     pub(crate) fn start(workers: usize) -> Result<Self> {
@@ -60,7 +71,7 @@ impl Threads {
             .thread_name(|number| format!("commons-worker-{number}"))
             .build();
         threads
-            .map(Self)
+            .map(|threads| Self(Arc::new(threads)))
             .map_err(|error| Error::new(ErrorKind::Os, format!("cannot start {workers} threads: {error}")))
     }
 }
@@ -94,11 +105,23 @@ pub(super) type MakeState = Arc<dyn Fn() -> Result<State> + Send + Sync>;
 /// No executor is asked for more tasks at a time.
 const MOST: usize = 1 << 16;
 
-/// An executor, and how many of our tasks it has.
+/// An executor, and our books about it.
 pub(crate) struct Hall {
     executor: Box<dyn Executor>,
+    /// The same, if it is ours and has threads.
+    threads: Option<Arc<rayon_core::ThreadPool>>,
+    books: Arc<Books>,
+}
+
+/// What an executor has of us. Its tasks know this and not the hall: who drops that may join their threads.
+#[derive(Default)]
+struct Books {
     inside: Mutex<Inside>,
     changed: Condvar,
+    /// So many tasks are in the user's function, or make a state for it.
+    working: AtomicUsize,
+    /// The hall was dropped.
+    gone: AtomicBool,
 }
 
 #[derive(Default)]
@@ -107,7 +130,12 @@ struct Inside {
     closed: bool,
     /// What has not begun is called off.
     cancelled: bool,
+    /// There were tasks with states.
+    states: bool,
 }
+
+/// So long who drops threads waits until they have dropped their states.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Hall {
     pub(crate) fn of(executor: impl Executor) -> Result<Arc<Self>> {
@@ -118,15 +146,12 @@ impl Hall {
         // Once: then a panic in a task can be told with its place.
         static LISTENING: Once = Once::new();
         LISTENING.call_once(|| listen_for_panics(|_| {}));
-        Ok(Arc::new(Self { executor: Box::new(executor), inside: Mutex::default(), changed: Condvar::new() }))
+        let threads = (&executor as &dyn Any).downcast_ref().map(|Threads(threads)| threads.clone());
+        Ok(Arc::new(Self { executor: Box::new(executor), threads, books: Arc::default() }))
     }
 
     pub(super) fn workers(&self) -> usize {
         self.executor.workers().min(MOST)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a task run, and given to its call.
@@ -134,34 +159,23 @@ impl Hall {
     /// # Errors
     /// `Closed` if the pool takes no more.
     pub(super) fn execute<F: TaskFunction>(
-        self: &Arc<Self>,
+        &self,
         call: &Arc<Call<F::Output>>,
         index: usize,
         function: F,
         input: F::Input,
         make: Option<MakeState>,
     ) -> Result<()> {
-        let mut inside = self.lock();
+        let mut inside = self.books.lock();
         if inside.closed {
             return Err(Error::new(ErrorKind::Closed, "the pool was shut down, so it takes no more tasks"));
         }
         inside.tasks += 1;
+        inside.states |= make.is_some();
         drop(inside);
-        let ticket = Ticket { hall: self.clone(), call: call.clone(), index, waits: true };
-        self.executor.execute(Box::new(move || {
-            let mut ticket = ticket;
-            let (hall, call) = ticket.open();
-            if hall.lock().cancelled {
-                call.give(index, Err(TaskErrorKind::Cancelled));
-            } else if call.begin() {
-                call.clock_in(index);
-                let result = run(call.number, function, input, make);
-                if call.clock_out(index) {
-                    call.give(index, result);
-                }
-            }
-            drop(ticket);
-        }));
+        let (call, books) = (Some(call.clone()), self.books.clone());
+        let ticket = Ticket { function, input: Some(input), make, call, index, books, waits: true };
+        self.executor.execute(Box::new(move || ticket.run()));
         Ok(())
     }
 
@@ -176,80 +190,197 @@ impl Hall {
     }
 
     fn close(&self, cancelled: bool) {
-        let mut inside = self.lock();
+        let mut inside = self.books.lock();
         inside.closed = true;
         inside.cancelled |= cancelled;
         while inside.tasks != 0 {
-            inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
+            inside = self.books.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+/// States are dropped before this has ended: at once on this thread, and on our own threads as soon as they
+/// can. Threads that are in the user's functions are not waited for.
+impl Drop for Hall {
+    fn drop(&mut self) {
+        self.books.gone.store(true, Release);
+        forget_ended();
+        let inside = self.books.lock();
+        // Its calls were called off before: what is not at work by now will not be.
+        let (states, idle) = (inside.states, self.books.working.load(Acquire) == 0);
+        drop(inside);
+        let Some(threads) = self.threads.take().filter(|_| states) else { return };
+        let (done, all) = mpsc::channel::<()>();
+        threads.spawn_broadcast(move |_| {
+            // The last thread to go takes it along.
+            let _done = &done;
+            forget_ended();
+        });
+        if idle {
+            let _ = all.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+impl Books {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A task inside. One that its executor forgets is settled with this.
-struct Ticket<R> {
-    hall: Arc<Hall>,
-    call: Arc<Call<R>>,
+struct Ticket<F: TaskFunction> {
+    function: F,
+    input: Option<F::Input>,
+    make: Option<MakeState>,
+    /// `None` when it is dropped.
+    call: Option<Arc<Call<F::Output>>>,
     index: usize,
+    books: Arc<Books>,
     /// It was not run.
     waits: bool,
 }
 
-impl<R> Ticket<R> {
-    /// It is run now.
-    fn open(&mut self) -> (&Hall, &Call<R>) {
+impl<F: TaskFunction> Ticket<F> {
+    fn run(mut self) {
         self.waits = false;
-        (&self.hall, &self.call)
+        let Some(call) = &self.call else { return };
+        let inside = self.books.lock();
+        let cancelled = inside.cancelled;
+        // Before it asks whether it may begin: see the end of the hall.
+        self.books.working.fetch_add(1, Relaxed);
+        drop(inside);
+        let begun = !cancelled && call.begin();
+        let result = begun.then(|| {
+            call.clock_in(self.index);
+            work(&self.books, self.function, &mut self.input, self.make.as_ref())
+        });
+        self.books.working.fetch_sub(1, Release);
+        match result {
+            None if cancelled => self.give(Err(TaskErrorKind::Cancelled)),
+            Some(result) if call.clock_out(self.index) => self.give(result),
+            Some(late) => discard(late),
+            None => {}
+        }
+    }
+
+    fn give(&self, result: Result<F::Output, TaskErrorKind>) {
+        if let Some(call) = &self.call {
+            // A panic is one of a waker: the result stands.
+            let _ = caught(|| call.give(self.index, result));
+        }
     }
 }
 
-impl<R> Drop for Ticket<R> {
+impl<F: TaskFunction> Drop for Ticket<F> {
     fn drop(&mut self) {
+        self.input.take().into_iter().for_each(discard);
         if self.waits {
-            self.call.give(self.index, Err(TaskErrorKind::Refused("its executor has dropped it".into())));
+            self.give(Err(TaskErrorKind::Refused("its executor has dropped it".into())));
         }
-        let mut inside = self.hall.lock();
+        // The last task of a call that is over drops the state.
+        self.make = None;
+        forget_ended();
+        self.call.take().into_iter().for_each(let_go);
+        let mut inside = self.books.lock();
         inside.tasks -= 1;
         if inside.tasks == 0 {
-            self.hall.changed.notify_all();
+            self.books.changed.notify_all();
         }
+    }
+}
+
+/// Drops what is the user's. A panic is printed, and nothing else comes of it.
+fn discard<T>(value: T) {
+    let _ = caught(|| drop(value));
+}
+
+/// Drops the call's results, if they are nobody's any more: one by one, since the second panic of a drop
+/// ends the process.
+fn let_go<R>(call: Arc<Call<R>>) {
+    let Some(call) = Arc::into_inner(call) else { return };
+    let mut results = VecDeque::new();
+    call.take_all(&mut results);
+    results.into_iter().for_each(discard);
+}
+
+/// A state that stays on its thread for the call's next task.
+struct Kept {
+    /// The call's own: while there is one, the call goes on.
+    make: Weak<dyn Fn() -> Result<State> + Send + Sync>,
+    books: Arc<Books>,
+    state: State,
+}
+
+impl Kept {
+    fn ended(&self) -> bool {
+        self.make.strong_count() == 0 || self.books.gone.load(Acquire)
+    }
+}
+
+/// Those of a thread.
+struct States(Vec<Kept>);
+
+impl Drop for States {
+    fn drop(&mut self) {
+        mem::take(&mut self.0).into_iter().for_each(discard);
     }
 }
 
 thread_local! {
-    /// The state of the call that this thread has last run a task of.
-    static STATE: RefCell<Option<(u64, State)>> = const { RefCell::new(None) };
+    /// The states of calls that this thread has run tasks of. One that is used is not here: tasks may run
+    /// inside others.
+    static STATES: RefCell<States> = const { RefCell::new(States(Vec::new())) };
 }
 
-fn run<F: TaskFunction>(
-    call: u64,
+/// Looks at this thread's states, unless the thread is at its end. `f` runs nothing of the user's.
+fn states<T>(f: impl FnOnce(&mut Vec<Kept>) -> T) -> Option<T> {
+    STATES.try_with(|states| f(&mut states.borrow_mut().0)).ok()
+}
+
+/// Drops this thread's states of calls that are over.
+fn forget_ended() {
+    let ended = states(|kept| kept.extract_if(.., |kept| kept.ended()).collect::<Vec<_>>());
+    ended.into_iter().flatten().for_each(discard);
+}
+
+/// Runs the user's function. It takes the input, unless there is no state for it.
+fn work<F: TaskFunction>(
+    books: &Arc<Books>,
     function: F,
-    input: F::Input,
-    make: Option<MakeState>,
+    input: &mut Option<F::Input>,
+    make: Option<&MakeState>,
 ) -> Result<F::Output, TaskErrorKind> {
     let _inside = nesting::enter_task();
+    // Others go first: they may be large.
+    forget_ended();
+    let mut state: State = match make {
+        None => Box::new(()),
+        Some(make) => {
+            let of = Arc::downgrade(make);
+            let known = states(|kept| {
+                let at = kept.iter().position(|kept| kept.make.ptr_eq(&of))?;
+                Some(kept.swap_remove(at).state)
+            });
+            let made = || match known.flatten() {
+                Some(state) => Ok(state),
+                None => make().map_err(|error| TaskErrorKind::Decode(error.to_string())),
+            };
+            caught(made).unwrap_or_else(|report| Err(panicked(report)))?
+        }
+    };
     let ran = caught(|| {
-        let kept = match STATE.take() {
-            Some((of, state)) if make.is_some() && of == call => Some(state),
-            other => {
-                // A panic of another call's state is printed, and nothing else comes of it.
-                let _ = caught(|| drop(other));
-                None
-            }
-        };
-        let mut state: State = match (kept, &make) {
-            (Some(state), _) => state,
-            (None, Some(make)) => make().map_err(|error| TaskErrorKind::Decode(error.to_string()))?,
-            (None, None) => Box::new(()),
-        };
-        let of_its_type = (&mut *state as &mut dyn Any).downcast_mut::<F::State>();
-        let of_its_type = of_its_type.ok_or_else(|| {
+        let state = (&mut *state as &mut dyn Any).downcast_mut();
+        let state = state.ok_or_else(|| {
             TaskErrorKind::Refused("the state is not the one that its function needs".into())
         })?;
-        let result = function.call(of_its_type, input).map_err(TaskErrorKind::Failed);
-        if make.is_some() {
-            STATE.set(Some((call, state)));
-        }
-        result
+        let input = input.take().ok_or_else(|| TaskErrorKind::Refused("it was run before".into()))?;
+        function.call(state, input).map_err(TaskErrorKind::Failed)
     });
+    if let Some(make) = make {
+        let mut kept = Some(Kept { make: Arc::downgrade(make), books: books.clone(), state });
+        states(|all| all.extend(kept.take()));
+        kept.into_iter().for_each(discard);
+    }
     ran.unwrap_or_else(|report| Err(panicked(report)))
 }
