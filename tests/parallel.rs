@@ -1,17 +1,32 @@
 //! `Parallel`: contexts, backends, settings, and what a user sees.
 
+mod common;
+
 use std::{
+    cell::Cell,
     collections::BTreeSet,
-    process,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    mem, process,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
+use common::{
+    command, play,
+    workers::{bounded, has},
+};
 use commons::{
     Backend, Parallel, ProgressLine, Shareable, Shared, TaskErrorKind, Value, delayed, sync::Versioned,
 };
 
 commons::init_in_tests!();
+
+#[test]
+fn role() {
+    play(&[("shown", shown)]);
+}
 
 #[derive(Default, Shareable)]
 #[repr(C)]
@@ -180,4 +195,115 @@ fn calls_in_calls_make_no_more_processes() {
         (n, ids.into_iter().all(|id| id == process::id()))
     });
     assert!(inner.unwrap().into_iter().all(|(_, same)| same));
+}
+
+/// Twice, by one function or another.
+fn twice(n: u32) -> commons::Delayed<u32> {
+    match n % 3 {
+        0 => delayed(|n: u32| n * 2, n),
+        1 => delayed(|(n, m): (u32, u32)| n + m, (n, n)),
+        _ => delayed(|text: String| text.parse::<u32>().unwrap() * 2, n.to_string()),
+    }
+}
+
+#[test]
+fn different_functions_have_what_one_has() {
+    let _bounded = bounded("different_functions_have_what_one_has");
+    // In groups: of each function, and across them.
+    for parallel in [Parallel::new(), Parallel::new().chunk(7), Parallel::new().backend(Backend::threads())] {
+        let grouped = (0..3000).map(|n| twice(if n % 100 < 50 { n / 100 * 3 } else { n }));
+        let results = parallel.clone().jobs(2).run(grouped).unwrap();
+        let twice = |n: u32| if n % 100 < 50 { n / 100 * 6 } else { n * 2 };
+        assert!(results.into_iter().eq((0..3000).map(twice)));
+    }
+    let tries = Value::new(0u32).unwrap();
+    let aborts_once = |tries: Value<u32>| {
+        let tries = tries.update(|tries| mem::replace(tries, *tries + 1));
+        if tries == 0 { process::abort() } else { tries }
+    };
+    let calls = (0..20).map(|n| if n == 5 { delayed(aborts_once, tries.clone()) } else { twice(n) });
+    assert_eq!(Parallel::new().jobs(2).retries(1).run(calls).unwrap()[4..7], [8, 1, 12]);
+}
+
+#[test]
+fn a_call_that_is_late_is_given_up_whatever_its_function() {
+    let _bounded = bounded("a_call_that_is_late_is_given_up_whatever_its_function");
+    let never_ends = |_: String| -> u32 {
+        loop {
+            std::thread::park();
+        }
+    };
+    for backend in [Backend::processes(), Backend::threads()] {
+        let calls = [twice(1), delayed(never_ends, String::new()), twice(2)];
+        let parallel = Parallel::new().jobs(2).backend(backend).timeout(Duration::from_millis(300));
+        let error = parallel.run(calls).unwrap_err();
+        assert_eq!((error.index(), error.kind()), (1, &TaskErrorKind::TimedOut));
+    }
+}
+
+fn shown() {
+    Parallel::new().jobs(2).verbose(11).progress(true).run((0..4).map(twice)).unwrap();
+}
+
+#[test]
+fn calls_are_shown_whatever_their_function() {
+    let _bounded = bounded("calls_are_shown_whatever_their_function");
+    let output = command("shown").stderr(process::Stdio::piped()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    has(
+        &told,
+        &["with 2 concurrent workers.", "Done 1 out of 4 |", "Done 4 out of 4 | elapsed: ", "finished"],
+    );
+    has(&told, &["4 of 4, 100%"]);
+}
+
+#[test]
+fn calls_are_taken_a_bounded_number_ahead_and_called_off() {
+    let _bounded = bounded("calls_are_taken_a_bounded_number_ahead_and_called_off");
+    for backend in [Backend::processes(), Backend::threads(), Backend::sequential()] {
+        let taken = Cell::new(0);
+        let fails_late = |n: u32| if n < 10 { n } else { panic!("late") };
+        let calls = (0..100_000u32).inspect(|_| taken.set(taken.get() + 1));
+        let calls = calls.map(|n| if n % 2 == 0 { twice(n % 10) } else { delayed(fails_late, n) });
+        let parallel = Parallel::new().jobs(2).backend(backend.clone()).max_look_ahead(2);
+        has(parallel.run(calls).unwrap_err(), &["late"]);
+        assert!(taken.get() < 1000, "{backend:?}: {} taken", taken.get());
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs nothing before it is told to.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Vec<Job>>>);
+
+impl commons::Executor for Later {
+    fn workers(&self) -> usize {
+        2
+    }
+
+    fn execute(&self, task: Job) {
+        self.0.lock().unwrap().push(task);
+    }
+}
+
+#[test]
+fn an_input_of_calls_that_panics_ends_with_an_error_and_nothing_begins_then() {
+    let _bounded = bounded("an_input_of_calls_that_panics_ends_with_an_error_and_nothing_begins_then");
+    let ran = Value::new(0u32).unwrap();
+    let count = |ran: Value<u32>| ran.update(|ran| *ran += 1);
+    let later = Later::default();
+    for backend in [Backend::custom(later.clone()).unwrap(), Backend::processes()] {
+        let calls = (0..60).map(|n| match n {
+            0..5 => delayed(count, ran.clone()),
+            _ => panic!("no more"),
+        });
+        let error = Parallel::new().jobs(2).backend(backend).run(calls).unwrap_err();
+        assert_eq!(error.index(), 5);
+        has(error, &["task 5 panicked at ", "parallel.rs:", "no more"]);
+        if !later.0.lock().unwrap().is_empty() {
+            mem::take(&mut *later.0.lock().unwrap()).into_iter().for_each(|task| task());
+            assert_eq!(ran.get(), 0);
+        }
+    }
 }

@@ -7,11 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::workers::{bounded, has};
+use common::{
+    Peer, play,
+    workers::{bounded, has},
+};
 use commons::{ErrorKind, Failure, Parallel, Pool, TaskError, TaskErrorKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 commons::init_in_tests!();
+
+#[test]
+fn role() {
+    play(&[("processes alone", processes_alone)]);
+}
 
 /// An argument that cannot be written, or not be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -163,6 +171,80 @@ fn an_input_that_panics_ends_with_a_task_that_tells() {
         has(pool.map(three_and_a_panic(), |n| n).unwrap_err(), &["task 3 ", "no item 3"]);
         has(pool.try_map(three_and_a_panic(), Ok).unwrap_err(), &["task 3 ", "no item 3"]);
         is_whole(&pool);
+    }
+}
+
+/// Where no pool of threads was made before.
+fn processes_alone() {
+    let outcomes = Pool::new(1).unwrap().outcomes(three_and_a_panic(), |n| n);
+    has(outcomes[3].as_ref().unwrap_err(), &["task 3 panicked at ", "pool_input.rs:", "no item 3"]);
+}
+
+#[test]
+fn the_place_of_a_panic_is_told_in_processes_alone() {
+    assert!(Peer::new("processes alone", &[]).ends_well());
+}
+
+/// Panics when it is dropped, if its number is odd.
+#[derive(Serialize, Deserialize)]
+struct Mine(u32);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        assert!(self.0.is_multiple_of(2), "dropped {}", self.0);
+    }
+}
+
+fn defuse(mine: Mine) -> u32 {
+    let n = mine.0;
+    std::mem::forget(mine);
+    n
+}
+
+#[test]
+fn an_item_that_panics_when_it_is_dropped_costs_its_task() {
+    let _bounded = bounded("an_item_that_panics_when_it_is_dropped_costs_its_task");
+    for chunk in [1, 2, 3, 100] {
+        let pool = Pool::builder().workers(2).chunk(chunk).build().unwrap();
+        let check = |outcomes: Vec<Result<u32, TaskError>>| {
+            assert_eq!(outcomes.len(), 20);
+            for (n, outcome) in (0..).zip(outcomes) {
+                match outcome {
+                    Ok(result) => assert!(result == n && n % 2 == 0, "{n}: {result}"),
+                    Err(error) => has(error, &[&format!("task {n} "), &format!("dropped {n}")]),
+                }
+            }
+        };
+        check(pool.outcomes((0..20).map(Mine), defuse));
+        check(pool.map_iter((0..20).map(Mine), defuse).collect());
+        let error = pool.submit(Mine(1), defuse).unwrap().join().unwrap_err();
+        has(error, &["dropped 1"]);
+        is_whole(&pool);
+        pool.shutdown().unwrap();
+        let refused = pool.outcomes((0..20).map(Mine), defuse);
+        assert!(refused.len() == 20 && refused.iter().all(Result::is_err), "{refused:?}");
+    }
+}
+
+#[test]
+fn an_input_that_panics_when_it_is_dropped_costs_nothing() {
+    struct Input(u32);
+    impl Iterator for Input {
+        type Item = u32;
+        fn next(&mut self) -> Option<u32> {
+            self.0 += 1;
+            (self.0 <= 5).then_some(self.0)
+        }
+    }
+    impl Drop for Input {
+        fn drop(&mut self) {
+            panic!("the input is dropped");
+        }
+    }
+    let _bounded = bounded("an_input_that_panics_when_it_is_dropped_costs_nothing");
+    for pool in [Pool::new(2).unwrap(), Pool::threads(2).unwrap()] {
+        let results: Vec<_> = pool.map_iter(Input(0), |n| n).map(Result::unwrap).collect();
+        assert_eq!(results, [1, 2, 3, 4, 5]);
     }
 }
 

@@ -7,42 +7,42 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     failure::Failure,
     message::Message,
     workers::{
-        self, Combine, Folding, Keep, Made, Make, Manner, MapIter, MapUnordered, Plain, Setup, Source,
-        TaskError, TaskErrorKind, TaskFunction, Trying, TryingMade, TryingWith, With, do_all,
+        self, Combine, Folding, Keep, Made, Make, Manner, MapIter, MapUnordered, Plain, Recipe, Setup,
+        Source, TaskError, Trying, TryingMade, TryingWith, With, Works,
     },
 };
 
 /// All results in order, or the first error.
-fn collect<F, In>(
+fn collect<K, In>(
     settings: &Settings,
-    function: F,
+    recipe: K,
     setup: Result<Setup>,
     input: In,
-) -> Result<Vec<F::Output>, TaskError>
+) -> Result<Vec<K::Output>, TaskError>
 where
-    F: TaskFunction,
-    In: IntoIterator<Item = F::Input>,
+    K: Recipe,
+    In: IntoIterator<Item = K::Item>,
 {
-    Watched::start(settings, function, setup, input.into_iter(), Manner::Together).and_then(workers::collect)
+    Watched::start(settings, recipe, setup, input.into_iter(), Manner::Together).and_then(workers::collect)
 }
 
 /// A result or an error for each item.
-fn outcomes<F, In>(
+fn outcomes<K, In>(
     settings: &Settings,
-    function: F,
+    recipe: K,
     setup: Result<Setup>,
     input: In,
-) -> Vec<Result<F::Output, TaskError>>
+) -> Vec<Result<K::Output, TaskError>>
 where
-    F: TaskFunction,
-    In: IntoIterator<Item = F::Input>,
+    K: Recipe,
+    In: IntoIterator<Item = K::Item>,
 {
     let mut input = input.into_iter();
-    let started = Watched::start(settings, function, setup, &mut input, Manner::Together);
+    let started = Watched::start(settings, recipe, setup, &mut input, Manner::Together);
     match started.map(workers::outcomes) {
         Ok(outcomes) => outcomes,
         Err(error) => {
@@ -53,12 +53,12 @@ where
 }
 
 /// Nothing but whether all went well.
-fn for_each<F, In>(settings: &Settings, function: F, setup: Result<Setup>, input: In) -> Result<(), TaskError>
+fn for_each<K, In>(settings: &Settings, recipe: K, setup: Result<Setup>, input: In) -> Result<(), TaskError>
 where
-    F: TaskFunction,
-    In: IntoIterator<Item = F::Input>,
+    K: Recipe,
+    In: IntoIterator<Item = K::Item>,
 {
-    let mut watched = Watched::start(settings, function, setup, input.into_iter(), Manner::Together)?;
+    let mut watched = Watched::start(settings, recipe, setup, input.into_iter(), Manner::Together)?;
     while let Some((_, result)) = watched.next() {
         watched.consume();
         result?;
@@ -234,14 +234,13 @@ methods!(Prepared<C, S>, [C: Message, S: 'static], I => R, fn(&mut S, I) -> R,
     fn(&mut S, I) -> Result<R, Failure>, Made, TryingMade, |state| Setup::of(Make(state.make), &state.given));
 
 impl Parallel {
-    /// Does different things, each a [`delayed`](crate::delayed()) call, with one type of result.
+    /// Does different things, each a [`delayed`](crate::delayed()) call, with one type of result. Otherwise it
+    /// is as [`map`](Parallel::map): calls of one function that follow each other go together.
     ///
     /// # Errors
     /// As [`map`](Parallel::map).
     pub fn run<R: Message>(self, calls: impl IntoIterator<Item = Delayed<R>>) -> Result<Vec<R>, TaskError> {
-        let refused = |error: Error| TaskError::new(0, TaskErrorKind::Refused(error.to_string()), None);
-        let stand = self.settings.stand().map_err(refused)?;
-        do_all(&stand.place, calls.into_iter().map(|call| call.0), self.settings.terms())
+        collect(&self.settings, Works::new(), Ok(Setup::none()), calls.into_iter().map(|call| call.0))
     }
 
     /// Runs `f` on each item and combines the results: in the workers, and then here. `combine` is associative,

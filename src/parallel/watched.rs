@@ -7,21 +7,21 @@ use super::{
 use crate::{
     error::Result,
     progress::{Drawing, ProgressLine},
-    workers::{Manner, Run, Setup, Source, TaskError, TaskErrorKind, TaskFunction},
+    workers::{Manner, Recipe, Run, Setup, Source, TaskError, TaskErrorKind},
 };
 
 /// A call, and what is shown of it.
-pub(super) struct Watched<F: TaskFunction, In> {
-    run: Run<F, In>,
+pub(super) struct Watched<K: Recipe, In> {
+    run: Run<K, In>,
     lines: Option<Lines>,
     _drawing: Option<Drawing>,
     _stand: Stand,
 }
 
-impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
+impl<K: Recipe, In: Iterator<Item = K::Item>> Watched<K, In> {
     pub(super) fn start(
         settings: &Settings,
-        function: F,
+        recipe: K,
         setup: Result<Setup>,
         input: In,
         manner: Manner,
@@ -39,7 +39,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
             lines.begin(settings.backend().name(), workers);
             lines
         });
-        let mut run = Run::start(place, manner, function, setup, input, settings.chunk(), settings.terms());
+        let mut run = Run::start(place, manner, recipe, setup, input, settings.chunk(), settings.terms());
         // Lines are for who looks.
         run.patient &= lines.is_none();
         let drawing = if let Some(look) = settings.look.clone() {
@@ -55,8 +55,8 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Watched<F, In> {
     }
 }
 
-impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Watched<F, In> {
-    fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
+impl<K: Recipe, In: Iterator<Item = K::Item>> Source<K::Output> for Watched<K, In> {
+    fn next(&mut self) -> Option<(usize, Result<K::Output, TaskError>)> {
         let next = self.run.next();
         match (&mut self.lines, &next) {
             (Some(lines), Some(_)) => {

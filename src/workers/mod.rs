@@ -16,8 +16,8 @@
 //! | `ending` | how a pool ends |
 //! | `interrupt` | Ctrl-C while workers work |
 //! | `executor` | tasks in this process |
+//! | `work` | what items are as tasks: arguments of one function, or functions with theirs |
 //! | `run` | a call that goes on: from the input to the results |
-//! | `work` | different functions with one type of result |
 //! | `stream` | results one by one |
 //! | `gather` | all results together |
 //! | `task` | a single task, as a future too |
@@ -37,8 +37,8 @@ mod crew;
 mod ending;
 mod interrupt;
 mod executor;
-mod run;
 mod work;
+mod run;
 mod stream;
 mod gather;
 mod task;
@@ -53,12 +53,10 @@ pub(crate) use self::{
     habits::Habits,
     interrupt::{Guard, guard},
     nesting::share,
-    program::{
-        Combine, Folding, Keep, Made, Make, Plain, TaskFunction, Trying, TryingMade, TryingWith, With,
-    },
+    program::{Combine, Folding, Keep, Made, Make, Plain, Trying, TryingMade, TryingWith, With},
     run::{Manner, Place, Run, Setup},
     stream::Source,
-    work::{Work, do_all},
+    work::{Recipe, Work, Works},
 };
 pub use self::{
     error::{TaskError, TaskErrorKind},

@@ -1,6 +1,13 @@
 //! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
 
-use std::{collections::VecDeque, mem, sync::Arc, time::Duration, vec::Drain};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Once},
+    thread,
+    time::Duration,
+    vec::Drain,
+};
 
 use super::{
     books::{Job, panicked},
@@ -8,16 +15,17 @@ use super::{
     chunk::{Chunk, Resized},
     crew::Crew,
     error::{TaskError, TaskErrorKind},
-    executor::{Hall, MakeState},
+    executor::{Hall, MakeState, Sequential},
     order::{Draft, IN_ARRAY, IN_ORDER, OrderHead, STOPPABLE, TIMED},
-    program::{SetupFunction, SetupProgram, TaskFunction, TaskProgram},
+    program::{SetupFunction, SetupProgram},
+    work::{Function, Recipe},
 };
 use crate::{
     array::Array,
     deadline::Deadline,
     error::{Error, Result},
     message,
-    process::caught,
+    process::{Report, caught},
     segment::{self, Kept},
 };
 
@@ -92,21 +100,21 @@ pub(crate) enum Manner {
 }
 
 /// A call that goes on. Dropped, it calls off what has not begun.
-pub(crate) struct Run<F: TaskFunction, In> {
+pub(crate) struct Run<K: Recipe, In> {
     place: Place,
-    call: Arc<Call<F::Output>>,
-    function: F,
+    call: Arc<Call<K::Output>>,
+    recipe: K,
     setup: Setup,
     /// The place where workers see whether it was called off.
     stop: Option<u16>,
     /// `None` at its end.
     input: Option<In>,
     /// Items on their way from the input into an order; empty in between.
-    items: Vec<F::Input>,
+    items: Vec<K::Item>,
     /// So many tasks were handed out.
     begun: usize,
     /// What was taken out of the call, and is next.
-    next: VecDeque<Taken<F::Output>>,
+    next: VecDeque<Taken<K::Output>>,
     /// So many were given on from there.
     taken: usize,
     /// So many the user has got.
@@ -121,16 +129,17 @@ pub(crate) struct Run<F: TaskFunction, In> {
     detached: bool,
 }
 
-impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
+impl<K: Recipe, In: Iterator<Item = K::Item>> Run<K, In> {
     pub(crate) fn start(
         place: Place,
         manner: Manner,
-        function: F,
+        recipe: K,
         setup: Setup,
         input: In,
         chunk: Chunk,
         terms: Terms,
     ) -> Self {
+        listen_for_panics();
         let call = Arc::new(Call::new(terms));
         let stop = match &place {
             Place::Processes(crew) if manner != Manner::Alone => crew.control.open_call(call.number),
@@ -139,7 +148,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         let mut run = Self {
             place,
             call,
-            function,
+            recipe,
             setup,
             stop,
             input: Some(input),
@@ -170,7 +179,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         self.chunk.resized()
     }
 
-    pub(crate) fn call(&self) -> &Arc<Call<F::Output>> {
+    pub(crate) fn call(&self) -> &Arc<Call<K::Output>> {
         &self.call
     }
 
@@ -178,13 +187,13 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     ///
     /// # Errors
     /// Why one of them was not taken on.
-    pub(super) fn detach(mut self) -> Result<Arc<Call<F::Output>>> {
+    pub(super) fn detach(mut self) -> Result<Arc<Call<K::Output>>> {
         self.detached = true;
         self.refused.take().map_or_else(|| Ok(self.call.clone()), Err)
     }
 
     /// The next task that is settled, whichever it is.
-    pub(crate) fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
+    pub(crate) fn next(&mut self) -> Option<(usize, Result<K::Output, TaskError>)> {
         loop {
             self.fill();
             if let Some(settled) = self.next.pop_front() {
@@ -228,10 +237,12 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
             }
             let (mut items, broken) = self.pull(size);
             let end = self.begun + items.len();
+            let mut left = items.drain(..);
             let handed = match self.place.clone() {
-                Place::Processes(crew) => self.send(&crew, items.drain(..)),
-                Place::Here(hall) => self.execute(&hall, items.drain(..)),
+                Place::Processes(crew) => self.send(&crew, &mut left),
+                Place::Here(hall) => self.execute(&hall, &mut left),
             };
+            left.for_each(|item| _ = discard(item));
             self.items = items;
             if let Err((first, error)) = handed {
                 for index in first..end {
@@ -240,7 +251,7 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
                 self.begun = end;
                 self.refused = Some(error);
                 if self.manner != Manner::Together {
-                    self.input = None;
+                    self.end_input();
                 }
             }
             if let Some(kind) = broken {
@@ -251,21 +262,26 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
     }
 
     /// So many items of the input, or all that are left. An input that panics ends with a task that tells.
-    fn pull(&mut self, count: usize) -> (Vec<F::Input>, Option<TaskErrorKind>) {
+    fn pull(&mut self, count: usize) -> (Vec<K::Item>, Option<TaskErrorKind>) {
         let mut items = mem::take(&mut self.items);
         let Some(input) = &mut self.input else { return (items, None) };
         let broken = caught(|| items.extend(input.by_ref().take(count))).err().map(panicked);
         if items.len() < count || broken.is_some() {
-            self.input = None;
+            self.end_input();
         }
         (items, broken)
     }
 
-    fn execute(&mut self, hall: &Arc<Hall>, items: Drain<'_, F::Input>) -> Result<(), (usize, Error)> {
+    fn end_input(&mut self) {
+        let _ = discard(self.input.take());
+    }
+
+    fn execute(&mut self, hall: &Arc<Hall>, items: &mut Drain<'_, K::Item>) -> Result<(), (usize, Error)> {
         for item in items {
             let index = self.claim();
             let make = self.setup.make.clone();
-            hall.execute(&self.call, index, self.function, item, make).map_err(|error| (index, error))?;
+            let executed = self.recipe.execute(hall, &self.call, index, item, make);
+            executed.map_err(|error| (index, error))?;
         }
         Ok(())
     }
@@ -276,22 +292,27 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
         self.begun - 1
     }
 
-    fn send(&mut self, crew: &Arc<Crew>, mut items: Drain<'_, F::Input>) -> Result<(), (usize, Error)> {
-        loop {
+    /// Items that follow each other and are of one function go together.
+    fn send(&mut self, crew: &Arc<Crew>, items: &mut Drain<'_, K::Item>) -> Result<(), (usize, Error)> {
+        let recipe = self.recipe;
+        while let Some(next) = items.as_slice().first() {
             let first = self.begun;
-            let drafted = segment::keeping(|| {
-                let mut draft = self.draft()?;
+            let function = recipe.function(next).map_err(|error| (first, error))?;
+            let of_it =
+                |item: &&K::Item| K::ALIKE || recipe.function(item).is_ok_and(|other| other == function);
+            let count = items.as_slice().iter().take_while(of_it).count();
+            let ((draft, failed), kept) = segment::keeping(|| {
+                let mut draft = self.draft(function);
                 let mut failed = None;
-                for item in items.by_ref() {
+                for item in items.by_ref().take(count) {
                     let index = self.claim();
-                    if let Err(why) = draft.add(|bytes| encode(&item, bytes)) {
+                    if let Err(why) = draft.add(|bytes| encode::<K>(item, bytes)) {
                         failed = Some((index, why));
                         break;
                     }
                 }
-                Ok::<_, Error>((draft, failed))
-            });
-            let ((draft, failed), kept) = drafted.map_err(|error| (first, error))?;
+                Ok::<_, (usize, Error)>((draft, failed))
+            })?;
             if draft.tasks() != 0 {
                 let call_number = self.call.number;
                 let call = self.call.clone();
@@ -307,53 +328,47 @@ impl<F: TaskFunction, In: Iterator<Item = F::Input>> Run<F, In> {
                 };
                 crew.take_on(make).map_err(|error| (first, error))?;
             }
-            let Some((index, why)) = failed else { return Ok(()) };
-            self.call.give(index, Err(TaskErrorKind::Encode(why)));
+            if let Some((index, why)) = failed {
+                self.call.give(index, Err(TaskErrorKind::Encode(why)));
+            }
         }
+        Ok(())
     }
 
-    fn draft(&self) -> Result<Draft> {
-        head(self.function, &*self.call, self.setup.program, self.stop, &self.setup.given)
-    }
-}
-
-/// An order without tasks.
-fn head<F: TaskFunction>(
-    function: F,
-    call: &Call<F::Output>,
-    setup: SetupProgram,
-    stop: Option<u16>,
-    given: &[u8],
-) -> Result<Draft> {
-    let timed = if call.terms().timeout.is_some() { TIMED } else { 0 };
-    let (flags, place) = stop.map_or((timed, 0), |place| (timed | STOPPABLE, place));
-    let task = TaskProgram::of(function)?;
-    let head = OrderHead { number: 0, call: call.number, task, setup, given: 0, flags, place };
-    Ok(Draft::new(head, given))
-}
-
-/// An order with one task.
-pub(super) fn order<F: TaskFunction<State = ()>>(
-    function: F,
-    call: &Call<F::Output>,
-    input: &F::Input,
-) -> Result<(Draft, Kept), TaskErrorKind> {
-    let draft = head(function, call, SetupProgram::none(), None, &[]);
-    let mut draft = draft.map_err(|error| TaskErrorKind::Refused(error.to_string()))?;
-    let added = segment::keeping(|| draft.add(|bytes| encode(input, bytes)));
-    let ((), kept) = added.map_err(TaskErrorKind::Encode)?;
-    Ok((draft, kept))
-}
-
-/// Appends the bytes of a task's argument; a panic of its `Serialize` is an error of this task alone.
-fn encode<I: message::Message>(item: &I, bytes: &mut Vec<u8>) -> Result<(), String> {
-    match caught(|| message::encode_to(item, bytes)) {
-        Ok(written) => written.map_err(|error| error.to_string()),
-        Err(report) => Err(format!("its type panicked: {}", report.message)),
+    /// An order without tasks.
+    fn draft(&self, Function(task): Function) -> Draft {
+        let timed = if self.call.terms().timeout.is_some() { TIMED } else { 0 };
+        let (flags, place) = self.stop.map_or((timed, 0), |place| (timed | STOPPABLE, place));
+        let (call, setup) = (self.call.number, self.setup.program);
+        Draft::new(OrderHead { number: 0, call, task, setup, given: 0, flags, place }, &self.setup.given)
     }
 }
 
-impl<F: TaskFunction, In> Drop for Run<F, In> {
+/// Appends the bytes of a task's argument, which goes then; a panic in either is an error of this task alone.
+fn encode<K: Recipe>(item: K::Item, bytes: &mut Vec<u8>) -> Result<(), String> {
+    let panicked = |report: Report| format!("its type panicked: {}", report.message);
+    let written = caught(|| K::encode(&item, bytes));
+    // By itself: a panic in a panic would end the process.
+    let dropped = discard(item);
+    written.map_err(panicked)?.map_err(|error| error.to_string())?;
+    dropped.map_err(panicked)
+}
+
+/// A panic of an input is told with its place: where there was a hall panics are noted.
+fn listen_for_panics() {
+    static LISTENING: Once = Once::new();
+    // While one is going on nothing can be made of the next.
+    if !thread::panicking() {
+        LISTENING.call_once(|| _ = Hall::of(Sequential));
+    }
+}
+
+/// Drops what is the user's, who may panic in it.
+fn discard<T>(value: T) -> Result<(), Report> {
+    caught(|| drop(value))
+}
+
+impl<K: Recipe, In> Drop for Run<K, In> {
     fn drop(&mut self) {
         if self.detached {
             return;

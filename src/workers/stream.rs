@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, iter::FusedIterator};
 
-use super::{error::TaskError, program::TaskFunction, run::Run};
+use super::{error::TaskError, run::Run, work::Recipe};
 
 /// A call whose results are taken one by one, whatever its function.
 pub(crate) trait Source<R> {
@@ -14,8 +14,8 @@ pub(crate) trait Source<R> {
     fn size_hint(&self) -> (usize, Option<usize>);
 }
 
-impl<F: TaskFunction, In: Iterator<Item = F::Input>> Source<F::Output> for Run<F, In> {
-    fn next(&mut self) -> Option<(usize, Result<F::Output, TaskError>)> {
+impl<K: Recipe, In: Iterator<Item = K::Item>> Source<K::Output> for Run<K, In> {
+    fn next(&mut self) -> Option<(usize, Result<K::Output, TaskError>)> {
         Run::next(self)
     }
 

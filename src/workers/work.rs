@@ -1,22 +1,76 @@
-//! Different functions with one type of result, as tasks of one call.
+//! What the items of an input are as tasks: arguments of the call's function, or work that brings its own.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 use super::{
-    books::Job,
-    call::{Call, Terms},
-    error::{TaskError, TaskErrorKind},
-    executor::Hall,
-    program::TaskFunction,
-    run::{Place, order},
+    call::Call,
+    executor::{Hall, MakeState},
+    program::{TaskFunction, TaskProgram},
 };
-use crate::{deadline::Deadline, error::Result, message::Message};
+use crate::{
+    error::Result,
+    message::{self, Message},
+};
+
+/// A task's function, as it travels.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Function(pub(super) TaskProgram);
+
+/// How an item becomes a task.
+pub(crate) trait Recipe: Copy + 'static {
+    type Item;
+    type Output: Message;
+    /// All items are of one function.
+    const ALIKE: bool;
+
+    fn function(self, item: &Self::Item) -> Result<Function>;
+
+    /// Appends the bytes of its argument.
+    fn encode(item: &Self::Item, bytes: &mut Vec<u8>) -> Result<()>;
+
+    /// Has it run in this process.
+    fn execute(
+        self,
+        hall: &Arc<Hall>,
+        call: &Arc<Call<Self::Output>>,
+        index: usize,
+        item: Self::Item,
+        make: Option<MakeState>,
+    ) -> Result<()>;
+}
+
+impl<F: TaskFunction> Recipe for F {
+    type Item = F::Input;
+    type Output = F::Output;
+    const ALIKE: bool = true;
+
+    fn function(self, _: &F::Input) -> Result<Function> {
+        TaskProgram::of(self).map(Function)
+    }
+
+    fn encode(input: &F::Input, bytes: &mut Vec<u8>) -> Result<()> {
+        message::encode_to(input, bytes)
+    }
+
+    fn execute(
+        self,
+        hall: &Arc<Hall>,
+        call: &Arc<Call<F::Output>>,
+        index: usize,
+        input: F::Input,
+        make: Option<MakeState>,
+    ) -> Result<()> {
+        hall.execute(call, index, self, input, make)
+    }
+}
 
 /// A function and its argument.
 pub(crate) struct Work<R>(Box<dyn Erased<R>>);
 
 trait Erased<R>: Send {
-    fn job(&self, call: &Arc<Call<R>>, index: usize) -> Result<Box<dyn FnOnce(u64) -> Job>, TaskErrorKind>;
+    fn function(&self) -> Result<Function>;
+
+    fn encode(&self, bytes: &mut Vec<u8>) -> Result<()>;
 
     fn execute(self: Box<Self>, hall: &Arc<Hall>, call: &Arc<Call<R>>, index: usize) -> Result<()>;
 }
@@ -27,24 +81,12 @@ struct Typed<F: TaskFunction> {
 }
 
 impl<F: TaskFunction<State = ()>> Erased<F::Output> for Typed<F> {
-    fn job(
-        &self,
-        call: &Arc<Call<F::Output>>,
-        index: usize,
-    ) -> Result<Box<dyn FnOnce(u64) -> Job>, TaskErrorKind> {
-        let (draft, kept) = order(self.function, &**call, &self.input)?;
-        let (call_number, call) = (call.number, call.clone());
-        let tasks = draft.tasks();
-        Ok(Box::new(move |number| Job {
-            call,
-            call_number,
-            first: index,
-            tasks,
-            done: 0,
-            attempts: 0,
-            bytes: draft.into_bytes(number),
-            kept,
-        }))
+    fn function(&self) -> Result<Function> {
+        self.function.function(&self.input)
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        message::encode_to(&self.input, bytes)
     }
 
     fn execute(self: Box<Self>, hall: &Arc<Hall>, call: &Arc<Call<F::Output>>, index: usize) -> Result<()> {
@@ -58,44 +100,44 @@ impl<R: Message> Work<R> {
     }
 }
 
-/// Does all work, and returns the results in order, or the first error. What has not begun then is called
-/// off.
-pub(crate) fn do_all<R: Message>(
-    place: &Place,
-    works: impl IntoIterator<Item = Work<R>>,
-    terms: Terms,
-) -> Result<Vec<R>, TaskError> {
-    let call = Arc::new(Call::<R>::new(terms));
-    let mut begun = 0;
-    for (index, work) in works.into_iter().enumerate() {
-        let handed = match place {
-            Place::Processes(crew) => work.0.job(&call, index).and_then(|make| {
-                crew.take_on(make).map_err(|error| TaskErrorKind::Refused(error.to_string()))
-            }),
-            Place::Here(hall) => {
-                let executed = work.0.execute(hall, &call, index);
-                executed.map_err(|error| TaskErrorKind::Refused(error.to_string()))
-            }
-        };
-        if let Err(kind) = handed {
-            call.give(index, Err(kind));
-        }
-        begun += 1;
+/// Items that bring their functions, with one type of result.
+pub(crate) struct Works<R>(PhantomData<fn() -> R>);
+
+impl<R> Works<R> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
     }
-    let mut results: Vec<Option<R>> = (0..begun).map(|_| None).collect();
-    for taken in 0..begun {
-        call.wait(taken, Deadline::NEVER);
-        let Some((index, result)) = call.take() else { break };
-        match result {
-            Ok(result) => results[index] = Some(result),
-            Err(error) => {
-                call.cancel();
-                if let Place::Processes(crew) = place {
-                    crew.end_call(call.number);
-                }
-                return Err(error);
-            }
-        }
+}
+
+impl<R> Clone for Works<R> {
+    fn clone(&self) -> Self {
+        *self
     }
-    Ok(results.into_iter().flatten().collect())
+}
+
+impl<R> Copy for Works<R> {}
+
+impl<R: Message> Recipe for Works<R> {
+    type Item = Work<R>;
+    type Output = R;
+    const ALIKE: bool = false;
+
+    fn function(self, work: &Work<R>) -> Result<Function> {
+        work.0.function()
+    }
+
+    fn encode(work: &Work<R>, bytes: &mut Vec<u8>) -> Result<()> {
+        work.0.encode(bytes)
+    }
+
+    fn execute(
+        self,
+        hall: &Arc<Hall>,
+        call: &Arc<Call<R>>,
+        index: usize,
+        work: Work<R>,
+        _: Option<MakeState>,
+    ) -> Result<()> {
+        work.0.execute(hall, call, index)
+    }
 }
