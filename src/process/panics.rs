@@ -6,7 +6,8 @@ use std::{
     collections::VecDeque,
     mem,
     panic::{self, AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, Once, PoisonError},
+    thread,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ static RECENT: Mutex<VecDeque<Report>> = Mutex::new(VecDeque::new());
 const KEPT: usize = 8;
 
 /// From now on notes every panic, after the hook that was there has printed it, and tells `also`.
-pub(crate) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
+pub(super) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         previous(info);
@@ -41,6 +42,15 @@ pub(crate) fn listen(also: impl Fn(&Report) + Send + Sync + 'static) {
         }
         recent.push_back(report);
     }));
+}
+
+/// As [`listen`], once in this process, for nobody besides: so that [`caught`] knows where a panic was.
+pub(crate) fn note() {
+    static NOTED: Once = Once::new();
+    // While a panic goes on the hook cannot be changed. The next caller will.
+    if !thread::panicking() {
+        NOTED.call_once(|| listen(|_| {}));
+    }
 }
 
 /// Runs `f`, and tells of its panic. What it panicked with is leaked: its destructor may panic again.

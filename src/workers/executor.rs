@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering::*},
         mpsc,
     },
@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    process::{caught, listen_for_panics},
+    process::{caught, note_panics},
+    sys::fork,
 };
 
 /// Runs tasks in this process; for a backend of one's own.
@@ -111,6 +112,8 @@ pub(crate) struct Hall {
     /// The same, if it is ours and has threads.
     threads: Option<Arc<rayon_core::ThreadPool>>,
     books: Arc<Books>,
+    /// The process that has these threads.
+    process: u64,
 }
 
 /// What an executor has of us. Its tasks know this and not the hall: who drops that may join their threads.
@@ -143,11 +146,15 @@ impl Hall {
             let what = "expected an executor that runs at least one task at a time and found one of 0";
             return Err(Error::new(ErrorKind::InvalidInput, what));
         }
-        // Once: then a panic in a task can be told with its place.
-        static LISTENING: Once = Once::new();
-        LISTENING.call_once(|| listen_for_panics(|_| {}));
+        // Then a panic in a task can be told with its place.
+        note_panics();
         let threads = (&executor as &dyn Any).downcast_ref().map(|Threads(threads)| threads.clone());
-        Ok(Arc::new(Self { executor: Box::new(executor), threads, books: Arc::default() }))
+        Ok(Arc::new(Self {
+            executor: Box::new(executor),
+            threads,
+            books: Arc::default(),
+            process: fork::mark(),
+        }))
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -168,6 +175,7 @@ impl Hall {
     ) -> Result<()> {
         let mut inside = self.books.lock();
         if inside.closed {
+            discard(input);
             return Err(Error::new(ErrorKind::Closed, "the pool was shut down, so it takes no more tasks"));
         }
         inside.tasks += 1;
@@ -209,7 +217,8 @@ impl Drop for Hall {
         // Its calls were called off before: what is not at work by now will not be.
         let (states, idle) = (inside.states, self.books.working.load(Acquire) == 0);
         drop(inside);
-        let Some(threads) = self.threads.take().filter(|_| states) else { return };
+        let ours = self.process == fork::mark();
+        let Some(threads) = self.threads.take().filter(|_| states && ours) else { return };
         let (done, all) = mpsc::channel::<()>();
         threads.spawn_broadcast(move |_| {
             // The last thread to go takes it along.
@@ -339,7 +348,7 @@ fn states<T>(f: impl FnOnce(&mut Vec<Kept>) -> T) -> Option<T> {
 }
 
 /// Drops this thread's states of calls that are over.
-fn forget_ended() {
+pub(super) fn forget_ended() {
     let ended = states(|kept| kept.extract_if(.., |kept| kept.ended()).collect::<Vec<_>>());
     ended.into_iter().flatten().for_each(discard);
 }

@@ -269,7 +269,7 @@ pub(super) struct Program {
 /// `F` gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
-pub(super) struct TaskProgram(Program);
+pub(crate) struct TaskProgram(Program);
 
 /// A [`Program`] that makes a state, or none.
 ///

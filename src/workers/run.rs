@@ -1,13 +1,6 @@
 //! A call that goes on: takes tasks from the input as far ahead as it may, and results as they come.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Arc, Once},
-    thread,
-    time::Duration,
-    vec::Drain,
-};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration, vec::Drain};
 
 use super::{
     books::{Job, panicked},
@@ -15,17 +8,17 @@ use super::{
     chunk::{Chunk, Resized},
     crew::Crew,
     error::{TaskError, TaskErrorKind},
-    executor::{Hall, MakeState, Sequential},
+    executor::{Hall, MakeState, forget_ended},
     order::{Draft, IN_ARRAY, IN_ORDER, OrderHead, STOPPABLE, TIMED},
-    program::{SetupFunction, SetupProgram},
-    work::{Function, Recipe},
+    program::{SetupFunction, SetupProgram, TaskProgram},
+    work::Recipe,
 };
 use crate::{
     array::Array,
     deadline::Deadline,
     error::{Error, Result},
     message,
-    process::{Report, caught},
+    process::{Report, caught, note_panics},
     segment::{self, Kept},
 };
 
@@ -139,7 +132,8 @@ impl<K: Recipe, In: Iterator<Item = K::Item>> Run<K, In> {
         chunk: Chunk,
         terms: Terms,
     ) -> Self {
-        listen_for_panics();
+        // Then a panic of the input can be told with its place.
+        note_panics();
         let call = Arc::new(Call::new(terms));
         let stop = match &place {
             Place::Processes(crew) if manner != Manner::Alone => crew.control.open_call(call.number),
@@ -336,7 +330,7 @@ impl<K: Recipe, In: Iterator<Item = K::Item>> Run<K, In> {
     }
 
     /// An order without tasks.
-    fn draft(&self, Function(task): Function) -> Draft {
+    fn draft(&self, task: TaskProgram) -> Draft {
         let timed = if self.call.terms().timeout.is_some() { TIMED } else { 0 };
         let (flags, place) = self.stop.map_or((timed, 0), |place| (timed | STOPPABLE, place));
         let (call, setup) = (self.call.number, self.setup.program);
@@ -352,15 +346,6 @@ fn encode<K: Recipe>(item: K::Item, bytes: &mut Vec<u8>) -> Result<(), String> {
     let dropped = discard(item);
     written.map_err(panicked)?.map_err(|error| error.to_string())?;
     dropped.map_err(panicked)
-}
-
-/// A panic of an input is told with its place: where there was a hall panics are noted.
-fn listen_for_panics() {
-    static LISTENING: Once = Once::new();
-    // While one is going on nothing can be made of the next.
-    if !thread::panicking() {
-        LISTENING.call_once(|| _ = Hall::of(Sequential));
-    }
 }
 
 /// Drops what is the user's, who may panic in it.
@@ -381,5 +366,8 @@ impl<K: Recipe, In> Drop for Run<K, In> {
             }
         }
         self.call.cancel();
+        // Where tasks ran on this thread their state is here, and nobody needs it any more.
+        self.setup.make = None;
+        forget_ended();
     }
 }

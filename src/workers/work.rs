@@ -12,10 +12,6 @@ use crate::{
     message::{self, Message},
 };
 
-/// A task's function, as it travels.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Function(pub(super) TaskProgram);
-
 /// How an item becomes a task.
 pub(crate) trait Recipe: Copy + 'static {
     type Item;
@@ -23,7 +19,7 @@ pub(crate) trait Recipe: Copy + 'static {
     /// All items are of one function.
     const ALIKE: bool;
 
-    fn function(self, item: &Self::Item) -> Result<Function>;
+    fn function(self, item: &Self::Item) -> Result<TaskProgram>;
 
     /// Appends the bytes of its argument.
     fn encode(item: &Self::Item, bytes: &mut Vec<u8>) -> Result<()>;
@@ -44,8 +40,8 @@ impl<F: TaskFunction> Recipe for F {
     type Output = F::Output;
     const ALIKE: bool = true;
 
-    fn function(self, _: &F::Input) -> Result<Function> {
-        TaskProgram::of(self).map(Function)
+    fn function(self, _: &F::Input) -> Result<TaskProgram> {
+        TaskProgram::of(self)
     }
 
     fn encode(input: &F::Input, bytes: &mut Vec<u8>) -> Result<()> {
@@ -68,7 +64,7 @@ impl<F: TaskFunction> Recipe for F {
 pub(crate) struct Work<R>(Box<dyn Erased<R>>);
 
 trait Erased<R>: Send {
-    fn function(&self) -> Result<Function>;
+    fn function(&self) -> Result<TaskProgram>;
 
     fn encode(&self, bytes: &mut Vec<u8>) -> Result<()>;
 
@@ -81,7 +77,7 @@ struct Typed<F: TaskFunction> {
 }
 
 impl<F: TaskFunction<State = ()>> Erased<F::Output> for Typed<F> {
-    fn function(&self) -> Result<Function> {
+    fn function(&self) -> Result<TaskProgram> {
         self.function.function(&self.input)
     }
 
@@ -122,7 +118,7 @@ impl<R: Message> Recipe for Works<R> {
     type Output = R;
     const ALIKE: bool = false;
 
-    fn function(self, work: &Work<R>) -> Result<Function> {
+    fn function(self, work: &Work<R>) -> Result<TaskProgram> {
         work.0.function()
     }
 
