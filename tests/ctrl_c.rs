@@ -9,7 +9,10 @@ use std::{
     io::{Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -29,7 +32,12 @@ commons::init_in_tests!();
 
 #[test]
 fn role() {
-    play(&[("endless", endless), ("own handler", own_handler), ("switched off", switched_off)]);
+    play(&[
+        ("endless", endless),
+        ("own handler", own_handler),
+        ("switched off", switched_off),
+        ("own names", own_names),
+    ]);
 }
 
 /// A program in a terminal of its own.
@@ -178,6 +186,40 @@ fn a_second_time_ends_it_at_once() {
     terminal.ctrl_c();
     terminal.ctrl_c();
     assert_eq!(terminal.ends().0.signal(), Some(2));
+}
+
+/// Workers that have a name each, which nobody else uses.
+fn own_names() {
+    static OWN: OnceLock<Value<u32>> = OnceLock::new();
+    let met = Value::new(0u32).unwrap();
+    let pool = Pool::new(3).unwrap();
+    let tasks = (0..3).map(|_| met.clone());
+    let own = pool.map(tasks, |met| {
+        OWN.get_or_init(|| Value::create(&format!("own-{}", std::process::id()), 0).unwrap());
+        met.update(|met| *met += 1);
+        met.wait_until(|&met| met == 3);
+    });
+    assert_eq!(own.unwrap().len(), 3);
+    say("up");
+    loop {
+        pool.map(0..100u32, |n| n).unwrap();
+    }
+}
+
+#[test]
+fn names_that_only_workers_had_go_with_them() {
+    let directory = Directory::new("own-names");
+    for _ in 0..8 {
+        let mut command = command("own names");
+        command.env("COMMONS_DIR", directory.path());
+        let mut terminal = Terminal::around(command);
+        assert_eq!(terminal.line(), "up");
+        assert_eq!(directory.entries().len(), 3);
+        terminal.ctrl_c();
+        let (status, _, shown) = terminal.ends();
+        assert_eq!(status.signal(), Some(2), "{status} {shown}");
+        assert_eq!(directory.entries(), [""; 0]);
+    }
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);

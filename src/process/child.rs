@@ -29,16 +29,19 @@ use crate::{
         parent, title, watcher,
     },
     segment,
-    sys::{fork, futex, identity, parent as end, spawn},
+    sys::{fork, futex, hooks, identity, parent as end, spawn},
 };
 
 /// How long a worker that has ended waits until somebody takes what its result refers to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the kernel needs at most to close the files of a parent that is gone.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 /// Runs the call that was started with this nonce, as a process of this name, and ends the process.
 pub(super) fn run(nonce: &OsStr, name: Option<OsString>) -> ! {
-    // First of all: from here on no death of the parent is missed.
-    let _ = end::death_kills();
+    // First of all: from here on the parent's death wakes this process if it is stopped, and it sees it below.
+    let _ = end::death_continues();
     let call: &'static Call = match take_over(nonce) {
         Ok(call) => Box::leak(Box::new(call)),
         Err(error) => {
@@ -53,15 +56,23 @@ pub(super) fn run(nonce: &OsStr, name: Option<OsString>) -> ! {
     let met = parent::meet(parent);
     // Only after the look: until then the number could have become another's.
     if identity::parent_pid() != parent {
-        end::exit_now(0);
+        end_as_orphan();
     }
     let teller = Teller { call, process: fork::mark() };
     let met = met.unwrap_or_else(|error| {
         teller.tell(&Outcome::sentence(Kind::Refused, format_args!("it cannot watch its parent: {error}")));
         process::exit(exit::NO_CALL);
     });
-    // What cannot be watched is killed by the kernel, as was asked for above.
-    let _ = watcher::start(met, give_up_shared_objects);
+    // Before anything else is registered there, so it runs last. Refused for lack of memory: then the
+    // watcher alone sees to it.
+    let _ = hooks::at_exit(at_exit);
+    if watcher::start(met, end_as_orphan).is_err() {
+        // What cannot be watched is killed by the kernel.
+        let _ = end::death_kills();
+        if identity::parent_pid() != parent {
+            end_as_orphan();
+        }
+    }
     let _ = title::show(name);
     call.state().fetch_or(STARTED, Release);
 
@@ -135,11 +146,25 @@ impl Teller {
     }
 }
 
-/// What shared objects need before a worker ends without running its destructors: names that nobody
-/// uses any more go, and what the dead parent left goes with them.
-fn give_up_shared_objects() {
-    if segment::leave_all() {
-        let _ = segment::sweep();
+/// Ends a worker whose parent is gone, without running destructors: names that nobody uses any more go,
+/// and what the dead parent left goes with them. Only one thread comes through; the others wait for the end.
+fn end_as_orphan() -> ! {
+    if let Some(parent) = parent::parent() {
+        // It may have lost its children already, and not yet its files.
+        parent.wait_timeout(A_MOMENT);
+    }
+    // Held until the end.
+    let left = segment::leave_all();
+    left.iter().for_each(segment::sweep_at_end);
+    end::exit_now(0)
+}
+
+/// A worker that ends by itself, but only now that its parent is gone, ends as all others: without this
+/// it would leave the parent's names if it is the last, or end the watcher with a name in its hand.
+extern "C" fn at_exit() {
+    // A fork of the worker has no such parent.
+    if parent::parent().is_some_and(|parent| identity::parent_pid() != parent.id()) {
+        end_as_orphan();
     }
 }
 

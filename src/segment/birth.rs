@@ -18,11 +18,11 @@ use super::{
     header::Header,
     layout::{Layout, Settings},
     lifecycle::{Hold, Patience},
-    name, rows, schema,
+    name, rows, schema, table,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sys::{identity::ProcessId, map::Mapping, memfd, memory, random, shm},
+    sys::{identity::ProcessId, map::Mapping, memfd, memory, per_process::PerProcess, random, shm},
 };
 
 /// From this size on it is looked up first how much memory there is.
@@ -102,6 +102,21 @@ impl Drop for Hidden {
         // A sweep may have been faster, or will be.
         let _ = shm::unlink(&self.0);
     }
+}
+
+/// What stands in the hidden names of this process, and in no other's.
+fn ours() -> io::Result<&'static [u8; 16]> {
+    static OURS: PerProcess<[u8; 16]> = PerProcess::new();
+    OURS.get_or_try_init(random::bytes)
+}
+
+/// Removes `path` if it is a hidden name of this process, which ends before that object is complete.
+pub(crate) fn give_up(path: &Path) -> bool {
+    let ours = ours().is_ok_and(|&ours| name::is_hidden_of(path, ours));
+    if ours {
+        drop(Hidden(path.to_owned()));
+    }
+    ours
 }
 
 fn make(
@@ -189,8 +204,12 @@ fn open(
         Source::HiddenName => {
             let mut patience = Patience::new(Duration::from_secs(1));
             loop {
-                let hidden = Hidden(name::hidden_path(directory, random::bytes()?));
-                let file = with_descriptors(|| shm::open_new(&hidden.0))?;
+                let hidden = Hidden(name::hidden_path(directory, *ours()?, random::bytes()?));
+                let file = {
+                    // Who ends with the table in its hand finds all hidden names, and no new ones come.
+                    let _table = table::lock();
+                    with_descriptors(|| shm::open_new(&hidden.0))?
+                };
                 // A sweep that came between the name and our lock took it for a dead creator's.
                 match hold(file) {
                     Ok(hold) if shm::facts_of(hold.file())?.links == 1 => return Ok((hold, Some(hidden))),
@@ -254,7 +273,10 @@ mod tests {
         let Published::Taken(second) = make().publish().unwrap() else { panic!("the name is free") };
         drop(second);
         assert_eq!(names(), [path.as_path()], "a failed creation leaves nothing");
-        drop(born);
+        let third = make();
+        names().iter().for_each(|path| _ = give_up(path));
+        assert_eq!(names(), [path.as_path()], "who ends takes the hidden names of its own away");
+        drop((third, born));
         assert!(names().is_empty(), "the last user takes the name away");
         std::fs::remove_dir(&directory).unwrap();
     }

@@ -22,12 +22,12 @@ use std::{
 };
 
 use super::{
-    file,
+    birth, file,
     info::{self, SegmentInfo},
     lifecycle::{self, Patience, Reaped, Removal},
     locks,
     name::{self, Scope},
-    table,
+    table::{self, Left},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -149,9 +149,33 @@ pub fn sweep() -> Result<Vec<String>> {
     table::release_arrived();
     let ours = table::lock().numbers();
     let others = files()?.into_iter().filter(|(_, number)| !ours.contains(number));
-    let mut gone: Vec<_> = others.filter_map(|(path, _)| sweep_one(&path)).collect();
+    let name = |(path, _): (PathBuf, u64)| {
+        let removed = sweep_one(&path) == Swept::Removed;
+        removed.then(|| Some(name::of_path(&path)?.1.to_owned())).flatten()
+    };
+    let mut gone: Vec<_> = others.filter_map(name).collect();
     gone.sort();
     Ok(gone)
+}
+
+/// How long a process that ends looks again at what others have in hand.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// [`sweep`] of a process that ends and has left everything, which may be the last that ever looks.
+///
+/// Several that end together look at the same names. One of them that ends with a name in its hand
+/// makes the others pass it by; so they look again, until nobody has any in hand. What is in use now
+/// is for its user to remove.
+pub(crate) fn sweep_at_end(_: &Left) {
+    let Ok(files) = files() else { return };
+    let mut patience = Patience::new(LAST_LOOK);
+    let mut paths: Vec<_> = files.into_iter().map(|(path, _)| path).collect();
+    loop {
+        paths.retain(|path| !birth::give_up(path) && sweep_one(path) == Swept::InHand);
+        if paths.is_empty() || !patience.wait() {
+            return;
+        }
+    }
 }
 
 /// [`sweep`] before a name is made; not each time for those who make very many.
@@ -167,23 +191,39 @@ pub(crate) fn sweep_before_create() {
     }
 }
 
-/// Removes one file if nobody uses it; its name.
-fn sweep_one(path: &Path) -> Option<String> {
+/// What became of a file that may be a leftover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swept {
+    Removed,
+    /// Somebody uses it, it persists, or it cannot be removed; or it was gone already.
+    Stays,
+    /// Somebody removes it, or finds out just now whether to.
+    InHand,
+}
+
+/// Removes one file if nobody uses it.
+fn sweep_one(path: &Path) -> Swept {
     let found = name::of_path(path);
     let scope = found.map_or(Scope::Private, |(scope, _)| scope);
-    let (file, facts) = file::open(path, scope, Access::Use, "a leftover").ok()??;
-    let unused =
-        filelock::probe(file.as_fd(), locks::IN_USE).is_ok_and(|others| others == Others::HaveNothing);
-    if facts.owner != shm::effective_user() || !unused {
-        return None;
-    }
-    let persist = match found {
-        Some(_) => file::read(file.as_fd(), &facts, "a leftover").ok()?.persist,
-        None => false, // a hidden name, whose maker died before the object was complete
+    let Ok(Some((file, facts))) = file::open(path, scope, Access::Use, "a leftover") else {
+        return Swept::Stays;
     };
+    if facts.owner != shm::effective_user() {
+        return Swept::Stays;
+    }
+    match filelock::probe(file.as_fd(), locks::IN_USE) {
+        Ok(Others::HaveNothing) => {}
+        Ok(Others::HaveItAlone) => return Swept::InHand,
+        Ok(Others::Share) | Err(_) => return Swept::Stays,
+    }
+    // A hidden name's maker died before the object was complete.
+    let persist = found
+        .map_or(Ok(false), |_| file::read(file.as_fd(), &facts, "a leftover").map(|header| header.persist));
+    let Ok(persist) = persist else { return Swept::Stays };
     match lifecycle::reap(file.as_fd(), path, facts.inode, persist) {
-        Ok(Reaped::Removed) => found.map(|(_, name)| name.to_owned()),
-        _ => None,
+        Ok(Reaped::Removed) => Swept::Removed,
+        Ok(Reaped::Again) => Swept::InHand,
+        Ok(Reaped::InUse) | Err(_) => Swept::Stays,
     }
 }
 

@@ -30,15 +30,15 @@ mod lifecycle;
 mod attach;
 mod peers;
 mod table;
-pub mod catalog;
 mod birth;
+pub mod catalog;
 mod open;
 mod wire;
 mod growth;
 mod options;
 
 pub(crate) use self::{
-    catalog::sweep,
+    catalog::{sweep, sweep_at_end},
     file::with_descriptors,
     fingerprint::Element,
     kind::Kind,

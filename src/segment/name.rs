@@ -58,13 +58,26 @@ pub(crate) fn of_path(path: &Path) -> Option<(Scope, &str)> {
 }
 
 /// A path that no object has, for a file that is being made.
-pub(crate) fn hidden_path(directory: &Path, random: [u8; 16]) -> PathBuf {
-    directory.join(format!("{}{:032x}", hidden_prefix(), u128::from_ne_bytes(random)))
+pub(crate) fn hidden_path(directory: &Path, process: [u8; 16], random: [u8; 16]) -> PathBuf {
+    directory.join(format!("{}{:032x}", hidden_prefix_of(process), u128::from_ne_bytes(random)))
 }
 
 /// Whether `path` is a [`hidden_path`] of the calling user.
 pub(crate) fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|file| file.to_str()).is_some_and(|file| file.starts_with(&hidden_prefix()))
+    begins_with(path, &hidden_prefix())
+}
+
+/// Whether `path` is a [`hidden_path`] of the process with these bytes.
+pub(crate) fn is_hidden_of(path: &Path, process: [u8; 16]) -> bool {
+    begins_with(path, &hidden_prefix_of(process))
+}
+
+fn begins_with(path: &Path, prefix: &str) -> bool {
+    path.file_name().and_then(|file| file.to_str()).is_some_and(|file| file.starts_with(prefix))
+}
+
+fn hidden_prefix_of(process: [u8; 16]) -> String {
+    format!("{}{:032x}", hidden_prefix(), u128::from_ne_bytes(process))
 }
 
 fn hidden_prefix() -> String {
@@ -106,7 +119,8 @@ mod tests {
         assert_eq!(of_path(&shared), Some((Scope::Shared, "x")));
         assert_eq!(of_path(Path::new("/dev/shm/commons.shared.")), None);
         assert_eq!(of_path(Path::new("/dev/shm/commons.999999.x")), None);
-        let hidden = hidden_path(Path::new("/d"), [7; 16]);
+        let hidden = hidden_path(Path::new("/d"), [7; 16], [8; 16]);
+        assert!(is_hidden_of(&hidden, [7; 16]) && !is_hidden_of(&hidden, [8; 16]));
         assert!(is_hidden(&hidden) && of_path(&hidden).is_none() && !is_hidden(&private));
     }
 

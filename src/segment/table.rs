@@ -249,9 +249,14 @@ fn release_pinned() {
     drop(arrived); // without the table, which leaving needs
 }
 
-/// Leaves everything this process is attached to, without unmapping: it is about to end. False if the
+/// Everything was left. While this lives, a thread that attaches, names or leaves something waits.
+#[must_use = "without it other threads attach things again"]
+#[derive(Debug)]
+pub(crate) struct Left(#[expect(dead_code, reason = "is there to be held")] MutexGuard<'static, Table>);
+
+/// Leaves everything this process is attached to, without unmapping: it is about to end. `None` if the
 /// table was not to be had.
-pub(crate) fn leave_all() -> bool {
+pub(crate) fn leave_all() -> Option<Left> {
     // Whoever holds the table and exits from a signal handler would otherwise wait for himself.
     let mut patience = Patience::new(Duration::from_secs(1));
     let mut table = loop {
@@ -259,15 +264,14 @@ pub(crate) fn leave_all() -> bool {
             Ok(table) => break table,
             Err(TryLockError::Poisoned(table)) => break table.into_inner(),
             Err(TryLockError::WouldBlock) if patience.wait() => {}
-            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::WouldBlock) => return None,
         }
     };
-    let table = &mut *table;
     for attachment in std::mem::take(&mut table.here).into_values() {
         attachment.leave();
         table.departed.push(attachment);
     }
-    true
+    Some(Left(table))
 }
 
 /// At exit of this process and of the children it forks, which leave what they attached themselves.
@@ -280,5 +284,5 @@ fn leave_all_at_exit() {
 }
 
 extern "C" fn at_exit() {
-    let _ = leave_all();
+    drop(leave_all());
 }

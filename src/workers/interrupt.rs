@@ -131,14 +131,15 @@ impl Watch {
         // Whatever goes wrong, the signal goes on.
         let _ = caught(|| end(&crews, bell));
         let ends = previous.as_ref().is_none_or(Previous::is_default);
-        if ends {
-            // This process ends without running destructors.
-            segment::leave_all();
-        }
+        // This process ends without running destructors, and the workers were killed.
+        let left = ends.then(segment::leave_all).flatten();
+        left.iter().for_each(segment::sweep_at_end);
         if let Some(previous) = previous {
             let _ = previous.restore();
         }
         let _ = interrupt::again();
+        // Here the process has ended, unless it is the first of a container, which no signal ends like this.
+        drop(left);
         bell.quiet();
         if !ends {
             // Whoever has a handler of its own goes on, without these workers.
@@ -161,5 +162,12 @@ fn end(crews: &[Arc<Crew>], bell: &Bell) {
     while !end.has_passed() && !bell.quiet() && !crews.iter().all(|crew| crew.is_quiet()) {
         thread::sleep(LOOK);
     }
+    let workers: Vec<_> = crews
+        .iter()
+        .flat_map(|crew| crew.lock().workers.iter().flatten().cloned().collect::<Vec<_>>())
+        .collect();
     crews.iter().for_each(|crew| crew.kill_all());
+    // Until they are gone their names are in use.
+    let end = Deadline::after(GRACE);
+    workers.iter().for_each(|worker| _ = worker.wait_timeout(end.remaining().unwrap_or_default()));
 }

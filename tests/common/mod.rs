@@ -110,6 +110,17 @@ impl Peer {
         self.child.wait().unwrap();
     }
 
+    /// As [`Peer::kill`], and waits until all are gone that it has started: they have its standard output.
+    pub fn kill_and_outlive(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let end = Instant::now() + PATIENCE;
+        let left = || end.saturating_duration_since(Instant::now());
+        while self.lines.recv_timeout(left()) != Err(mpsc::RecvTimeoutError::Disconnected) {
+            assert!(Instant::now() < end, "somebody goes on without the peer for {PATIENCE:?}");
+        }
+    }
+
     /// Waits until it ends by itself; whether it succeeded.
     pub fn ends_well(mut self) -> bool {
         drop(self.input.take());
