@@ -12,6 +12,7 @@
 use std::{
     cell::{Cell, RefCell},
     ffi::OsStr,
+    io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -39,7 +40,7 @@ use crate::{
     sys::{
         descriptor, futex,
         identity::ProcessId,
-        shm::{self, Access, Inode},
+        shm::{self, Access, Facts, Inode},
     },
 };
 
@@ -158,7 +159,7 @@ impl Handle {
 
     /// The file itself: through the sender's descriptor, else through the name.
     fn find(&self) -> Result<OwnedFd> {
-        if let Some(file) = self.file_of_sender() {
+        if let Some(file) = self.file_of_sender()? {
             return Ok(file);
         }
         let named = self.path().and_then(|path| Some((path, name::of_path(path)?)));
@@ -174,16 +175,25 @@ impl Handle {
         }
     }
 
-    fn file_of_sender(&self) -> Option<OwnedFd> {
+    fn file_of_sender(&self) -> Result<Option<OwnedFd>> {
         if !(ProcessId { pid: self.pid, start: self.start }).exists() {
-            return None;
+            return Ok(None);
         }
-        let look = file::with_descriptors(|| descriptor::of_process(self.pid, self.descriptor)).ok()?;
-        let facts = shm::facts_of(look.as_fd()).ok()?;
-        if facts.inode != self.inode() || !facts.is_regular {
-            return None;
+        // That there is none says something of the sender, unless it is this process that can have none.
+        let found = |opened: io::Result<OwnedFd>| match opened {
+            Err(error) if descriptor::is_exhausted(&error) => {
+                let what = name::label(self.name());
+                Err(Error::os(format_args!("cannot open {what}, whose handle is in a message"), error))
+            }
+            opened => Ok(opened.ok()),
+        };
+        let look = || descriptor::of_process(self.pid, self.descriptor);
+        let Some(look) = found(file::with_descriptors(look))? else { return Ok(None) };
+        let is_it = |facts: Facts| facts.inode == self.inode() && facts.is_regular;
+        if !shm::facts_of(look.as_fd()).is_ok_and(is_it) {
+            return Ok(None);
         }
-        file::with_descriptors(|| descriptor::reopen(look.as_fd())).ok()
+        found(file::with_descriptors(|| descriptor::reopen(look.as_fd())))
     }
 
     fn inode(&self) -> Inode {
