@@ -18,13 +18,13 @@ use std::{
 };
 
 use common::{
-    Directory, PATIENCE, command, eventually, examples::example, hear, play, processes::children_of, say,
-    unique,
+    Directory, PATIENCE, Peer, command, eventually, examples::example, hear, play, processes::children_of,
+    say, unique,
 };
 use commons::{ErrorKind, Parallel, Pool, TaskErrorKind, Value};
 use image::{Rgb, RgbImage};
 use rustix::{
-    process::{Pid, test_kill_process},
+    process::{Pid, Signal, getpid, kill_process, test_kill_process},
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
 };
 
@@ -36,6 +36,7 @@ fn role() {
         ("endless", endless),
         ("own handler", own_handler),
         ("switched off", switched_off),
+        ("late", late),
         ("own names", own_names),
     ]);
 }
@@ -274,6 +275,29 @@ fn who_has_a_handler_goes_on_without_the_workers() {
     drop(terminal.child.stdin.take());
     let (status, _, shown) = terminal.ends();
     assert!(status.success(), "{shown}");
+}
+
+/// The signal is on its way while the call that would have caught it ends.
+fn late() {
+    // SAFETY: the handler stores to an atomic.
+    unsafe { libc::signal(libc::SIGINT, note as *const () as usize) };
+    let mine = Value::create(&unique("late"), 1u64).unwrap();
+    for round in 0..200 {
+        let signal = |n: &u64| {
+            if *n == 3 {
+                kill_process(getpid(), Signal::INT).unwrap()
+            }
+        };
+        let _ = Parallel::new().jobs(2).map((0..4u64).inspect(signal), |n| n);
+        eventually("the handler has run", || INTERRUPTED.swap(false, SeqCst));
+        let open = Value::<u64>::open(mine.name().unwrap());
+        assert!(open.is_ok(), "round {round}: {open:?}");
+    }
+}
+
+#[test]
+fn who_goes_on_keeps_its_names() {
+    assert!(Peer::new("late", &[]).ends_well());
 }
 
 fn switched_off() {

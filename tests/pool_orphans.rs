@@ -27,7 +27,13 @@ const WORKERS: usize = 3;
 
 #[test]
 fn role() {
-    play(&[("mixed", mixed), ("recycled", recycled), ("alone", alone), ("starting", starting)]);
+    play(&[
+        ("mixed", mixed),
+        ("recycled", recycled),
+        ("alone", alone),
+        ("starting", starting),
+        ("leaving", leaving),
+    ]);
 }
 
 /// Kills the role at random moments.
@@ -148,4 +154,25 @@ fn a_worker_that_finds_no_parent_removes_its_names() {
     assert_eq!(directory.entries().len(), 1);
     peer.kill_and_outlive();
     assert_eq!(directory.entries(), [""; 0]);
+}
+
+/// Workers end while threads of theirs make names.
+fn leaving() {
+    for _ in 0..60 {
+        let worker = spawn((), |()| {
+            for thread in 0..2 {
+                let make = move |number| drop(Value::create(&format!("leaving-{thread}-{number}"), number));
+                thread::spawn(move || (0..u64::MAX).for_each(make));
+            }
+            thread::sleep(Duration::from_millis(3));
+        });
+        worker.unwrap().join().unwrap();
+        assert_eq!(commons::catalog::names().unwrap(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_worker_that_ends_well_leaves_no_names() {
+    let _bounded = watchdog("a worker that ends well", 2 * PATIENCE);
+    Directory::new("leaving").run("leaving");
 }

@@ -8,7 +8,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io, process,
+    io, mem, process,
     sync::atomic::{
         AtomicBool,
         Ordering::{Relaxed, Release},
@@ -163,9 +163,12 @@ fn end_as_orphan() -> ! {
 /// it would leave the parent's names if it is the last, or end the watcher with a name in its hand.
 extern "C" fn at_exit() {
     // A fork of the worker has no such parent.
-    if parent::parent().is_some_and(|parent| identity::parent_pid() != parent.id()) {
+    let Some(parent) = parent::parent() else { return };
+    if identity::parent_pid() != parent.id() {
         end_as_orphan();
     }
+    // Other threads may have made names since all were left, and nothing looks after this: they wait now.
+    mem::forget(segment::leave_all());
 }
 
 // The unit tests of this crate start workers too.

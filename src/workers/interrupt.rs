@@ -130,13 +130,14 @@ impl Watch {
         };
         // Whatever goes wrong, the signal goes on.
         let _ = caught(|| end(&crews, bell));
-        let ends = previous.as_ref().is_none_or(Previous::is_default);
-        // This process ends without running destructors, and the workers were killed.
-        let left = ends.then(segment::leave_all).flatten();
-        left.iter().for_each(segment::sweep_at_end);
         if let Some(previous) = previous {
             let _ = previous.restore();
         }
+        // Asked now: a call that has just ended may have restored it, and somebody may have set another.
+        let ends = interrupt::is_default();
+        // This process ends without running destructors, and the workers were killed.
+        let left = ends.then(segment::leave_all).flatten();
+        left.iter().for_each(segment::sweep_at_end);
         let _ = interrupt::again();
         // Here the process has ended, unless it is the first of a container, which no signal ends like this.
         drop(left);

@@ -54,11 +54,11 @@ impl Previous {
         }
         Ok(())
     }
+}
 
-    /// Nobody had asked for anything: the process ends.
-    pub(crate) fn is_default(&self) -> bool {
-        self.0.sa_sigaction == libc::SIG_DFL
-    }
+/// Nobody asks for anything now: the signal would end the process.
+pub(crate) fn is_default() -> bool {
+    exchange(None).is_ok_and(|now| now.sa_sigaction == libc::SIG_DFL)
 }
 
 /// Sends the signal to this process once more.
@@ -77,8 +77,15 @@ fn action(handler: extern "C" fn(c_int)) -> libc::sigaction {
 }
 
 fn set(action: &libc::sigaction) -> io::Result<libc::sigaction> {
+    exchange(Some(action))
+}
+
+/// What was there.
+fn exchange(action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut previous = MaybeUninit::uninit();
-    // SAFETY: both point to such a structure; `action` holds a handler of ours, or what the kernel gave us.
+    let action = action.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: null, which changes nothing, or such a structure, which holds a handler of ours or what the
+    // kernel gave us; the other one is ours to write to.
     if unsafe { libc::sigaction(libc::SIGINT, action, previous.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
