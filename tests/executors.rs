@@ -306,3 +306,21 @@ fn results_that_nobody_takes_may_panic() {
         assert_eq!(DROPPED.load(SeqCst), 3);
     });
 }
+
+/// The only handle on a pool.
+static HELD: Mutex<Option<Pool>> = Mutex::new(None);
+
+#[test]
+fn a_pool_of_threads_may_end_in_its_own_task() {
+    let pool = Pool::threads(2).unwrap();
+    let ends = |n: u32| {
+        drop(HELD.lock().unwrap().take());
+        n
+    };
+    let mut held = HELD.lock().unwrap();
+    let task = pool.submit(7, ends).unwrap();
+    *held = Some(pool);
+    drop(held);
+    task.wait_timeout(LONG).unwrap();
+    assert_eq!(task.join().unwrap(), 7);
+}

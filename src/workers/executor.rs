@@ -201,7 +201,9 @@ impl Hall {
         let mut inside = self.books.lock();
         inside.closed = true;
         inside.cancelled |= cancelled;
-        while inside.tasks != 0 {
+        // Who ends a pool in one of its own tasks does not wait for that.
+        let own = Here::count(&self.books);
+        while inside.tasks > own {
             inside = self.books.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -260,10 +262,12 @@ impl<F: TaskFunction> Ticket<F> {
         self.books.working.fetch_add(1, Relaxed);
         drop(inside);
         let begun = !cancelled && call.begin();
+        let here = Here::enter(&self.books);
         let result = begun.then(|| {
             call.clock_in(self.index);
             work(&self.books, self.function, &mut self.input, self.make.as_ref())
         });
+        drop(here);
         self.books.working.fetch_sub(1, Release);
         match result {
             None if cancelled => self.give(Err(TaskErrorKind::Cancelled)),
@@ -293,9 +297,36 @@ impl<F: TaskFunction> Drop for Ticket<F> {
         self.call.take().into_iter().for_each(let_go);
         let mut inside = self.books.lock();
         inside.tasks -= 1;
-        if inside.tasks == 0 {
+        if inside.closed {
             self.books.changed.notify_all();
         }
+    }
+}
+
+/// This thread is in a task.
+struct Here;
+
+impl Here {
+    fn number(books: &Arc<Books>) -> usize {
+        Arc::as_ptr(books).addr()
+    }
+
+    fn enter(books: &Arc<Books>) -> Self {
+        // At the thread's end there is no list any more.
+        let _ = HERE.try_with(|here| here.borrow_mut().push(Self::number(books)));
+        Self
+    }
+
+    /// In how many of these.
+    fn count(books: &Arc<Books>) -> usize {
+        let is_it = |number: &&usize| **number == Self::number(books);
+        HERE.try_with(|here| here.borrow().iter().filter(is_it).count()).unwrap_or(0)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let _ = HERE.try_with(|here| here.borrow_mut().pop());
     }
 }
 
@@ -337,6 +368,8 @@ impl Drop for States {
 }
 
 thread_local! {
+    /// Whose tasks this thread is in, one inside the other.
+    static HERE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     /// The states of calls that this thread has run tasks of. One that is used is not here: tasks may run
     /// inside others.
     static STATES: RefCell<States> = const { RefCell::new(States(Vec::new())) };
