@@ -44,7 +44,7 @@ mod init;
 mod builder;
 mod spawn;
 
-pub(crate) use self::panics::{Report, caught, note as note_panics};
+pub(crate) use self::panics::{Report, caught, discard, note as note_panics};
 pub use self::{
     active::{ChildInfo, active_children},
     builder::ProcessBuilder,

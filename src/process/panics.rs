@@ -62,6 +62,11 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Report> {
     })
 }
 
+/// Drops what is the user's, and tells of its panic.
+pub(crate) fn discard<T>(value: T) -> Result<(), Report> {
+    caught(|| drop(value))
+}
+
 /// The report of the panic that was caught with this payload.
 fn report(payload: &(dyn Any + Send)) -> Report {
     let message = message(payload);

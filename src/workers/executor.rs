@@ -4,9 +4,8 @@ use std::{
     any::Any,
     cell::RefCell,
     collections::VecDeque,
-    mem,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::*},
         mpsc,
     },
@@ -19,10 +18,11 @@ use super::{
     error::TaskErrorKind,
     nesting,
     program::{State, TaskFunction},
+    states::{self, MakeState},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    process::{caught, note_panics},
+    process::{caught, discard, note_panics},
     sys::fork,
 };
 
@@ -100,9 +100,6 @@ impl Executor for Sequential {
     }
 }
 
-/// Makes the state of a call on the thread that needs it.
-pub(super) type MakeState = Arc<dyn Fn() -> Result<State> + Send + Sync>;
-
 /// No executor is asked for more tasks at a time.
 const MOST: usize = 1 << 16;
 
@@ -124,7 +121,7 @@ struct Books {
     /// So many tasks are in the user's function, or make a state for it.
     working: AtomicUsize,
     /// The hall was dropped.
-    gone: AtomicBool,
+    gone: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -175,7 +172,7 @@ impl Hall {
     ) -> Result<()> {
         let mut inside = self.books.lock();
         if inside.closed {
-            discard(input);
+            let _ = discard(input);
             return Err(Error::new(ErrorKind::Closed, "the pool was shut down, so it takes no more tasks"));
         }
         inside.tasks += 1;
@@ -214,7 +211,7 @@ impl Hall {
 impl Drop for Hall {
     fn drop(&mut self) {
         self.books.gone.store(true, Release);
-        forget_ended();
+        states::forget_ended();
         let inside = self.books.lock();
         // Its calls were called off before: what is not at work by now will not be.
         let (states, idle) = (inside.states, self.books.working.load(Acquire) == 0);
@@ -225,7 +222,7 @@ impl Drop for Hall {
         threads.spawn_broadcast(move |_| {
             // The last thread to go takes it along.
             let _done = &done;
-            forget_ended();
+            states::forget_ended();
         });
         if idle {
             let _ = all.recv_timeout(PATIENCE);
@@ -272,7 +269,7 @@ impl<F: TaskFunction> Ticket<F> {
         match result {
             None if cancelled => self.give(Err(TaskErrorKind::Cancelled)),
             Some(result) if call.clock_out(self.index) => self.give(result),
-            Some(late) => discard(late),
+            Some(late) => _ = discard(late),
             None => {}
         }
     }
@@ -287,13 +284,13 @@ impl<F: TaskFunction> Ticket<F> {
 
 impl<F: TaskFunction> Drop for Ticket<F> {
     fn drop(&mut self) {
-        self.input.take().into_iter().for_each(discard);
+        let _ = discard(self.input.take());
         if self.waits {
             self.give(Err(TaskErrorKind::Refused("its executor has dropped it".into())));
         }
         // The last task of a call that is over drops the state.
         self.make = None;
-        forget_ended();
+        states::forget_ended();
         self.call.take().into_iter().for_each(let_go);
         let mut inside = self.books.lock();
         inside.tasks -= 1;
@@ -330,60 +327,18 @@ impl Drop for Here {
     }
 }
 
-/// Drops what is the user's. A panic is printed, and nothing else comes of it.
-fn discard<T>(value: T) {
-    let _ = caught(|| drop(value));
-}
-
 /// Drops the call's results, if they are nobody's any more: one by one, since the second panic of a drop
 /// ends the process.
 fn let_go<R>(call: Arc<Call<R>>) {
     let Some(call) = Arc::into_inner(call) else { return };
     let mut results = VecDeque::new();
     call.take_all(&mut results);
-    results.into_iter().for_each(discard);
-}
-
-/// A state that stays on its thread for the call's next task.
-struct Kept {
-    /// The call's own: while there is one, the call goes on.
-    make: Weak<dyn Fn() -> Result<State> + Send + Sync>,
-    books: Arc<Books>,
-    state: State,
-}
-
-impl Kept {
-    fn ended(&self) -> bool {
-        self.make.strong_count() == 0 || self.books.gone.load(Acquire)
-    }
-}
-
-/// Those of a thread.
-struct States(Vec<Kept>);
-
-impl Drop for States {
-    fn drop(&mut self) {
-        mem::take(&mut self.0).into_iter().for_each(discard);
-    }
+    results.into_iter().for_each(|result| _ = discard(result));
 }
 
 thread_local! {
     /// Whose tasks this thread is in, one inside the other.
     static HERE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    /// The states of calls that this thread has run tasks of. One that is used is not here: tasks may run
-    /// inside others.
-    static STATES: RefCell<States> = const { RefCell::new(States(Vec::new())) };
-}
-
-/// Looks at this thread's states, unless the thread is at its end. `f` runs nothing of the user's.
-fn states<T>(f: impl FnOnce(&mut Vec<Kept>) -> T) -> Option<T> {
-    STATES.try_with(|states| f(&mut states.borrow_mut().0)).ok()
-}
-
-/// Drops this thread's states of calls that are over.
-pub(super) fn forget_ended() {
-    let ended = states(|kept| kept.extract_if(.., |kept| kept.ended()).collect::<Vec<_>>());
-    ended.into_iter().flatten().for_each(discard);
 }
 
 /// Runs the user's function. It takes the input, unless there is no state for it.
@@ -395,16 +350,11 @@ fn work<F: TaskFunction>(
 ) -> Result<F::Output, TaskErrorKind> {
     let _inside = nesting::enter_task();
     // Others go first: they may be large.
-    forget_ended();
+    states::forget_ended();
     let mut state: State = match make {
         None => Box::new(()),
         Some(make) => {
-            let of = Arc::downgrade(make);
-            let known = states(|kept| {
-                let at = kept.iter().position(|kept| kept.make.ptr_eq(&of))?;
-                Some(kept.swap_remove(at).state)
-            });
-            let made = || match known.flatten() {
+            let made = || match states::take(make) {
                 Some(state) => Ok(state),
                 None => make().map_err(|error| TaskErrorKind::Decode(error.to_string())),
             };
@@ -420,9 +370,7 @@ fn work<F: TaskFunction>(
         function.call(state, input).map_err(TaskErrorKind::Failed)
     });
     if let Some(make) = make {
-        let mut kept = Some(Kept { make: Arc::downgrade(make), books: books.clone(), state });
-        states(|all| all.extend(kept.take()));
-        kept.into_iter().for_each(discard);
+        states::keep(make, &books.gone, state);
     }
     ran.unwrap_or_else(|report| Err(panicked(report)))
 }

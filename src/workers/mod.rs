@@ -15,6 +15,7 @@
 //! | `crew` | the workers of a pool, and the thread that listens to them |
 //! | `ending` | how a pool ends |
 //! | `interrupt` | Ctrl-C while workers work |
+//! | `states` | what was made for tasks in this process |
 //! | `executor` | tasks in this process |
 //! | `work` | what items are as tasks: arguments of one function, or functions with theirs |
 //! | `run` | a call that goes on: from the input to the results |
@@ -36,6 +37,7 @@ mod habits;
 mod crew;
 mod ending;
 mod interrupt;
+mod states;
 mod executor;
 mod work;
 mod run;

@@ -8,9 +8,10 @@ use super::{
     chunk::{Chunk, Resized},
     crew::Crew,
     error::{TaskError, TaskErrorKind},
-    executor::{Hall, MakeState, forget_ended},
+    executor::Hall,
     order::{Draft, IN_ARRAY, IN_ORDER, OrderHead, STOPPABLE, TIMED},
     program::{SetupFunction, SetupProgram, TaskProgram},
+    states::{self, MakeState},
     work::Recipe,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     deadline::Deadline,
     error::{Error, Result},
     message,
-    process::{Report, caught, note_panics},
+    process::{Report, caught, discard, note_panics},
     segment::{self, Kept},
 };
 
@@ -348,11 +349,6 @@ fn encode<K: Recipe>(item: K::Item, bytes: &mut Vec<u8>) -> Result<(), String> {
     dropped.map_err(panicked)
 }
 
-/// Drops what is the user's, who may panic in it.
-fn discard<T>(value: T) -> Result<(), Report> {
-    caught(|| drop(value))
-}
-
 impl<K: Recipe, In> Drop for Run<K, In> {
     fn drop(&mut self) {
         if self.detached {
@@ -368,6 +364,6 @@ impl<K: Recipe, In> Drop for Run<K, In> {
         self.call.cancel();
         // Where tasks ran on this thread their state is here, and nobody needs it any more.
         self.setup.make = None;
-        forget_ended();
+        states::forget_ended();
     }
 }

@@ -4,8 +4,9 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     call::Call,
-    executor::{Hall, MakeState},
+    executor::Hall,
     program::{TaskFunction, TaskProgram},
+    states::MakeState,
 };
 use crate::{
     error::Result,
@@ -82,11 +83,11 @@ impl<F: TaskFunction<State = ()>> Erased<F::Output> for Typed<F> {
     }
 
     fn encode(&self, bytes: &mut Vec<u8>) -> Result<()> {
-        message::encode_to(&self.input, bytes)
+        F::encode(&self.input, bytes)
     }
 
     fn execute(self: Box<Self>, hall: &Arc<Hall>, call: &Arc<Call<F::Output>>, index: usize) -> Result<()> {
-        hall.execute(call, index, self.function, self.input, None)
+        Recipe::execute(self.function, hall, call, index, self.input, None)
     }
 }
 

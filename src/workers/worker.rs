@@ -24,7 +24,7 @@ use crate::{
     deadline::{self, Deadline},
     error::{Error, ErrorKind, Result},
     message,
-    process::caught,
+    process::{caught, discard},
     queue::{Fault, Queue},
     segment,
     shared::Shared,
@@ -246,7 +246,7 @@ impl States {
     fn forget_ended(&mut self, control: &Control) {
         let ended = self.made.extract_if(.., |(call, place, _)| !control.is_open(*call, *place));
         // A panic of one is printed, and nothing else comes of it.
-        ended.for_each(|(.., state)| _ = caught(|| drop(state)));
+        ended.for_each(|(.., state)| _ = discard(state));
     }
 }
 
