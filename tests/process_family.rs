@@ -16,7 +16,10 @@ use std::{
 };
 
 use commons::{Message, Process, ProcessError};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
+use rustix::{
+    process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid},
+    thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity},
+};
 
 commons::init_in_tests!();
 
@@ -94,17 +97,25 @@ fn a_process_outlives_the_thread_that_started_it() {
     assert_eq!(join(process), 42);
 }
 
-/// Kills the parent of a worker; the worker must be gone within a second.
+/// Kills the parent of a worker, when the thread that started it has ended; the worker must be gone
+/// within a second.
 fn orphan(test: &str, meanwhile: impl Fn(Pid)) {
     let door = Door::new(test);
-    let parent = commons::spawn(door.name.clone(), |name| -> () {
-        let _child = commons::spawn(name, call_in).unwrap();
+    let (tell, hear) = commons::channel(1).unwrap();
+    let parent = commons::spawn((door.name.clone(), tell), |(name, tell)| -> () {
+        let starter = || (commons::spawn(name, call_in).unwrap(), gettid());
+        let (_child, starter) = thread::spawn(starter).join().unwrap();
+        let task = format!("/proc/self/task/{}", starter.as_raw_pid());
+        // The kernel wakes the worker then.
+        eventually("the thread is gone", || !fs::exists(&task).unwrap());
+        tell.send(&()).unwrap();
         loop {
             thread::park();
         }
     });
     let parent: Process<()> = parent.unwrap();
     let (child, mut line) = door.caller();
+    hear.recv_timeout(LONG).unwrap();
     meanwhile(child);
     parent.kill().unwrap();
     line.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -181,6 +192,20 @@ fn a_parent_killed_while_it_starts_workers_leaves_none() {
         }
         println!("20 parents killed, {ended} orphans ended");
     }));
+}
+
+#[test]
+fn a_worker_may_use_the_cpus_of_the_thread_that_starts_it() {
+    let all = sched_getaffinity(None).unwrap();
+    let last = (0..CpuSet::MAX_CPU).rev().find(|&cpu| all.is_set(cpu)).unwrap();
+    let pinned = move || {
+        let mut one = CpuSet::new();
+        one.set(last);
+        sched_setaffinity(None, &one).unwrap();
+        join(commons::spawn((), |()| sched_getaffinity(None).unwrap().count()))
+    };
+    assert_eq!(thread::spawn(pinned).join().unwrap(), 1);
+    assert_eq!(join(commons::spawn((), |()| sched_getaffinity(None).unwrap().count())), all.count());
 }
 
 #[test]

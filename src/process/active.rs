@@ -1,6 +1,6 @@
 //! The processes that this one has started and that have not ended.
 
-use crate::process::spawner;
+use crate::process::reaper;
 
 /// A process that this one has started, from [`active_children`].
 #[non_exhaustive]
@@ -34,6 +34,6 @@ pub struct ChildInfo {
 /// ```
 #[doc(alias = "children")]
 pub fn active_children() -> Vec<ChildInfo> {
-    let running = spawner::children().into_iter().filter(|child| child.end().is_none());
+    let running = reaper::children().into_iter().filter(|child| child.end().is_none());
     running.map(|child| ChildInfo { id: child.id, name: child.name.clone() }).collect()
 }

@@ -16,7 +16,7 @@ use crate::{
         function::Function,
         handle::Process,
         init,
-        spawner::{self, OnEnd, Request},
+        reaper::{self, OnEnd, Request},
         started::Started,
         title,
     },
@@ -127,9 +127,8 @@ impl ProcessBuilder {
     ///
     /// The caller holds what the arguments refer to, as long as the process may look for it.
     ///
-    /// It runs on the thread that starts and collects all processes, so it is short and waits for
-    /// nobody who may be starting one: who starts a process waits for that thread. A panic in it is
-    /// printed, and nothing else comes of it.
+    /// It runs on the thread that collects all processes, so it is short: who waits for another one waits
+    /// for that thread. A panic in it is printed, and nothing else comes of it.
     pub(crate) fn spawn_and_tell<A: Message, R: Message>(
         &self,
         args: A,
@@ -149,7 +148,7 @@ impl ProcessBuilder {
             let arguments = init::worker_arguments(nonce, title)?;
             Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
         };
-        request().and_then(spawner::start).map_err(|error| Error::os("cannot start a process", error))
+        request().and_then(reaper::start).map_err(|error| Error::os("cannot start a process", error))
     }
 
     fn shown_name(&self) -> String {
@@ -182,7 +181,7 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
-    use crate::process::{exit::Exit, spawner};
+    use crate::process::{exit::Exit, reaper};
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -193,13 +192,13 @@ mod tests {
         let (id, known) = mpsc::channel::<u32>();
         let process = builder.spawn_and_tell((), f, move || {
             let id = known.recv_timeout(LONG).unwrap();
-            let listed = spawner::children().iter().any(|child| child.id == id);
+            let listed = reaper::children().iter().any(|child| child.id == id);
             tell.send((thread_name(), listed)).unwrap();
         });
         let process = process.unwrap();
         id.send(process.id()).unwrap();
         end(&process);
-        assert_eq!(hear.recv_timeout(LONG).unwrap(), (Some("commons-spawner".to_owned()), false));
+        assert_eq!(hear.recv_timeout(LONG).unwrap(), (Some("commons-reaper".to_owned()), false));
         assert!(process.is_finished(), "it was told before its end");
         // The closure, and with it the sender, goes with its one run.
         assert_eq!(hear.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));

@@ -59,19 +59,13 @@ pub(super) fn run(nonce: &OsStr, name: Option<OsString>) -> ! {
         end_as_orphan();
     }
     let teller = Teller { call, process: fork::mark() };
-    let met = met.unwrap_or_else(|error| {
-        teller.tell(&Outcome::sentence(Kind::Refused, format_args!("it cannot watch its parent: {error}")));
-        process::exit(exit::NO_CALL);
-    });
     // Before anything else is registered there, so it runs last. Refused for lack of memory: then the
     // watcher alone sees to it.
     let _ = hooks::at_exit(at_exit);
-    if watcher::start(met, end_as_orphan).is_err() {
-        // What cannot be watched is killed by the kernel.
-        let _ = end::death_kills();
-        if identity::parent_pid() != parent {
-            end_as_orphan();
-        }
+    if let Err(error) = met.and_then(|met| watcher::start(met, end_as_orphan)) {
+        // It would outlive its parent.
+        teller.tell(&Outcome::sentence(Kind::Refused, format_args!("it cannot watch its parent: {error}")));
+        process::exit(exit::NO_CALL);
     }
     let _ = title::show(name);
     call.state().fetch_or(STARTED, Release);

@@ -13,7 +13,7 @@
 //! | `environment` | the variables of a child |
 //! | `tree` | ends a process with all its descendants |
 //! | `started` | a process that was started, as its handle and its reaper share it |
-//! | `spawner` | the thread that starts and collects them |
+//! | `reaper` | starts them, and the thread that collects them |
 //! | `handle` | `Process<R>` |
 //! | `active` | the processes that were started and have not ended |
 //! | `parent` | the parent of a worker |
@@ -34,7 +34,7 @@ mod title;
 mod environment;
 mod tree;
 mod started;
-mod spawner;
+mod reaper;
 mod handle;
 mod active;
 mod parent;

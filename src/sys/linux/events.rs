@@ -61,11 +61,6 @@ impl Bell {
         Ok(Self(eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
-    pub(crate) fn ring(&self) {
-        // The only error is that it was rung 2^64 - 2 times and rings still.
-        let _ = retry_on_intr(|| rustix::io::write(&self.0, &1u64.to_ne_bytes()));
-    }
-
     /// Whether it rang.
     pub(crate) fn quiet(&self) -> bool {
         // The only error is that it is quiet.

@@ -13,12 +13,8 @@ use std::{ffi::c_int, io};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// The end of the parent kills this process.
-pub(crate) fn death_kills() -> io::Result<()> {
-    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
-}
-
-/// The end of the parent makes this process go on if it is stopped, and nothing else.
+/// The end of the parent, and of the thread there that started this process, makes this process go on if
+/// it is stopped, and nothing else.
 pub(crate) fn death_continues() -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::CONT))?)
 }

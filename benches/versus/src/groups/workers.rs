@@ -4,7 +4,7 @@
 use commons::{Parallel, Pool};
 
 use crate::{
-    measure::{CROWDED_ROUND, Made, repeat},
+    measure::{CROWDED_ROUND, Made, ROUND, repeat},
     peers::{command, python},
     row::Row,
 };
@@ -23,7 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "command",
         peer: "Command",
         target: 2.50,
-        round: CROWDED_ROUND,
+        round: ROUND,
         ours: spawn_and_join,
         theirs: command::nothing,
     },
@@ -32,7 +32,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "python-spawn",
         peer: "python-spawn",
         target: 0.06,
-        round: CROWDED_ROUND,
+        round: ROUND,
         ours: spawn_and_join,
         theirs: python_spawn,
     },
