@@ -19,6 +19,7 @@ use commons::{
     SendTimeoutError, Sender, TryRecvError, TrySendError, Value,
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 commons::init_in_tests!();
 
@@ -159,6 +160,63 @@ fn an_end_that_goes_nowhere_is_gone() {
         common::workers::join(refused)
     });
     assert_ne!(refused.count(), 0);
+}
+
+/// Ends its process as soon as it is read.
+struct Bomb;
+
+impl Serialize for Bomb {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Bomb {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        std::process::abort()
+    }
+}
+
+/// Refused when it is read.
+#[derive(Serialize, Deserialize)]
+struct Refused(#[serde(deserialize_with = "refuse")] ());
+
+fn refuse<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom("no"))
+}
+
+/// An end in the arguments of a process that ends before it has them, all or some.
+#[test]
+fn an_end_for_a_process_that_never_has_it_is_gone() {
+    let _guard = bounded("an end for the dead");
+    type End = Sender<u32>;
+    type Start = fn(End) -> Process<()>;
+    let never: [(&str, Start); 4] = [
+        // The loader lists the libraries and ends well, before any code of the program has run.
+        ("before the first line", |end| {
+            let builder = Process::builder().env("LD_TRACE_LOADED_OBJECTS", "1");
+            builder.spawn(end, drop::<End>).unwrap()
+        }),
+        ("before it has read it", |end| commons::spawn((Bomb, end), drop::<(Bomb, End)>).unwrap()),
+        ("when it has read it", |end| commons::spawn((end, Bomb), drop::<(End, Bomb)>).unwrap()),
+        ("by an error", |end| commons::spawn((end, Refused(())), drop::<(End, Refused)>).unwrap()),
+    ];
+    for (when, start) in never {
+        let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+        let process = start(sender);
+        let answer = receiver.recv_timeout(LONG);
+        assert!(matches!(answer, Err(RecvTimeoutError::Disconnected)), "{when}: {answer:?}");
+        process.join().unwrap_err();
+    }
+    // Who has it counts for it, and may let go of it before its own end.
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let process = commons::spawn(sender, |sender: Sender<u32>| -> () {
+        drop(sender);
+        sleep_for_ever()
+    });
+    let process = process.unwrap();
+    assert!(matches!(receiver.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected)));
+    kill(&process);
 }
 
 /// What others work on may come back, and a receive waits for it.

@@ -20,7 +20,7 @@ use crate::{
         started::Started,
         title,
     },
-    segment,
+    segment::{self, Unreceived},
     sys::{identity::ProcessId, spawn::nonce},
 };
 
@@ -118,8 +118,9 @@ impl ProcessBuilder {
     pub fn spawn<A: Message, R: Message>(&self, args: A, f: fn(A) -> R) -> Result<Process<R>> {
         init::check()?;
         let function = Function::of(f)?;
-        // What the arguments refer to stays alive until the worker has it, if there is one.
-        segment::pinning(|| self.start(function, &message::encode(&args)?, None)).map(Process::new)
+        // What the arguments refer to stays alive until the worker has it, or has ended.
+        let (arguments, unreceived) = segment::pinning_for(|| message::encode(&args))?;
+        self.start(function, &arguments, unreceived, None).map(Process::new)
     }
 
     /// Spawns, and runs `on_end` once when the process has ended, was collected, and everybody who
@@ -137,16 +138,23 @@ impl ProcessBuilder {
     ) -> Result<Process<R>> {
         init::check()?;
         let function = Function::of(f)?;
-        self.start(function, &message::encode(&args)?, Some(Box::new(on_end))).map(Process::new)
+        let arguments = message::encode(&args)?;
+        self.start(function, &arguments, Unreceived::default(), Some(Box::new(on_end))).map(Process::new)
     }
 
-    fn start(&self, function: Function, arguments: &[u8], on_end: Option<OnEnd>) -> Result<Arc<Started>> {
+    fn start(
+        &self,
+        function: Function,
+        arguments: &[u8],
+        unreceived: Unreceived,
+        on_end: Option<OnEnd>,
+    ) -> Result<Arc<Started>> {
         let environment = self.environment.lines()?;
         let title = self.name.as_deref().map(argument).transpose()?;
         let request = || {
             let (nonce, call) = segment::with_descriptors(|| call(function, arguments))?;
             let arguments = init::worker_arguments(nonce, title)?;
-            Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
+            Ok(Request { name: self.shown_name(), call, arguments, environment, unreceived, on_end })
         };
         request().and_then(reaper::start).map_err(|error| Error::os("cannot start a process", error))
     }

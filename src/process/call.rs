@@ -53,10 +53,12 @@ pub(super) const STARTED: u32 = 1;
 pub(super) const READY: u32 = 2;
 /// The process has ended and was collected.
 pub(super) const ENDED: u32 = 4;
+/// The worker has its arguments, and what they refer to.
+pub(super) const RECEIVED: u32 = 8;
 
 #[repr(C)]
 struct Words {
-    /// STARTED and READY are set by the worker, ENDED by the parent; none is ever taken back.
+    /// STARTED, RECEIVED and READY are set by the worker, ENDED by the parent; none is ever taken back.
     /// Sleepers are woken at ENDED, and at READY if the outcome refers to something that the worker
     /// keeps. If the worker dies, the parent sets ENDED.
     state: AtomicU32,

@@ -20,7 +20,7 @@ use crate::{
     deadline::Deadline,
     message,
     process::{
-        call::{Call, STARTED},
+        call::{Call, RECEIVED, STARTED},
         exit,
         facts::Nonce,
         function::Function,
@@ -96,11 +96,12 @@ fn take_over(nonce: &OsStr) -> io::Result<Call> {
 fn run_function(call: &Call) -> Outcome {
     let facts = call.facts();
     let function = Function { function: facts.function, runner: facts.runner, build: facts.build };
+    let received = || _ = call.state().fetch_or(RECEIVED, Release);
     let answer = call.take_arguments().map_err(|error| format!("the arguments cannot be read: {error}"));
     let answer = answer.and_then(|arguments| {
         // SAFETY: the facts carry the nonce of this process's own argument list, so they were
         // written by the parent that started it, which takes them from `Function::of`.
-        unsafe { function.call(arguments) }
+        unsafe { function.call(arguments, &received) }
     });
     answer.unwrap_or_else(|why| Outcome::sentence(Kind::Refused, why))
 }

@@ -28,7 +28,7 @@ pub(super) struct Function {
     pub(super) build: Build,
 }
 
-type Runner = unsafe fn(usize, Vec<u8>) -> Outcome;
+type Runner = unsafe fn(usize, Vec<u8>, &dyn Fn()) -> Outcome;
 
 impl Function {
     /// `f` as something that can travel. Both invariants hold by the types.
@@ -39,11 +39,12 @@ impl Function {
         Ok(Self { function: distance(f as usize)?, runner: distance(runner as usize)?, build: image.build() })
     }
 
-    /// Runs the function on encoded arguments; `Err` if it is not of this very program.
+    /// Runs the function on encoded arguments, and `received` when they are decoded; `Err` if it is not
+    /// of this very program.
     ///
     /// # Safety
     /// - `self` holds what [`Function::of`] made, in this process or in another.
-    pub(super) unsafe fn call(self, arguments: Vec<u8>) -> Result<Outcome, String> {
+    pub(super) unsafe fn call(self, arguments: Vec<u8>, received: &dyn Fn()) -> Result<Outcome, String> {
         let image = main_image().map_err(|error| error.to_string())?;
         if self.build != image.build() {
             return Err("it is another build of the program than the one that called".into());
@@ -57,19 +58,19 @@ impl Function {
         let runner = unsafe { mem::transmute::<*const (), Runner>(runner) };
         // SAFETY: by the invariants the runner is `run::<A, R>` and the other address, found in the
         // same way, is that of a `fn(A) -> R` with the same types.
-        Ok(unsafe { runner(function, arguments) })
+        Ok(unsafe { runner(function, arguments, received) })
     }
 }
 
-/// Decodes the arguments, calls the function, encodes the result.
+/// Decodes the arguments, says so, calls the function, encodes the result.
 ///
 /// # Safety
 /// - `function` is the address of a `fn(A) -> R` of this program.
-unsafe fn run<A: Message, R: Message>(function: usize, arguments: Vec<u8>) -> Outcome {
+unsafe fn run<A: Message, R: Message>(function: usize, arguments: Vec<u8>, received: &dyn Fn()) -> Outcome {
     let function = ptr::with_exposed_provenance::<()>(function);
     // SAFETY: the caller promises that this is the address of such a function.
     let function = unsafe { mem::transmute::<*const (), fn(A) -> R>(function) };
-    let decoded = message::decode::<A>(&arguments);
+    let decoded = segment::receiving(|| message::decode::<A>(&arguments), received);
     drop(arguments);
     match decoded.map(function).map(|result| encode_pinned(&result)) {
         Ok(Ok(bytes)) => Outcome { kind: Kind::Returned, bytes },
@@ -108,10 +109,10 @@ mod tests {
         let travelling = Function::of(|(a, b): (u8, u8)| a + b).unwrap();
         let arguments = message::encode(&(2u8, 3u8)).unwrap();
         // SAFETY: `travelling` comes from `Function::of`.
-        let outcome = unsafe { travelling.call(arguments) }.unwrap();
+        let outcome = unsafe { travelling.call(arguments, &|| ()) }.unwrap();
         assert_eq!((outcome.kind, outcome.bytes), (Kind::Returned, vec![5]));
         let other = Function { build: [0; 32], ..travelling };
         // SAFETY: the distances come from `Function::of`, and the build stops the call.
-        assert!(unsafe { other.call(Vec::new()) }.is_err_and(|why| why.contains("another build")));
+        assert!(unsafe { other.call(Vec::new(), &|| ()) }.is_err_and(|why| why.contains("another build")));
     }
 }

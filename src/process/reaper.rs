@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     process::{call::Call, started::Started},
-    segment::with_descriptors,
+    segment::{Unreceived, with_descriptors},
     sys::{events::Events, per_process::PerProcess, pidfd, signals, spawn::spawn_myself},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) call: Call,
     pub(super) arguments: Vec<CString>,
     pub(super) environment: Vec<CString>,
+    /// What its arguments refer to.
+    pub(super) unreceived: Unreceived,
     pub(super) on_end: Option<OnEnd>,
 }
 
@@ -47,6 +49,7 @@ struct Children {
 
 struct Child {
     started: Arc<Started>,
+    unreceived: Unreceived,
     on_end: Option<OnEnd>,
 }
 
@@ -56,9 +59,8 @@ static FAMILY: PerProcess<Arc<Family>> = PerProcess::new();
 pub(super) fn start(request: Request) -> io::Result<Arc<Started>> {
     // First, since nobody would collect the child where that thread cannot be started.
     let family = FAMILY.get_or_try_init(Family::new)?;
-    let Request { name, call, arguments, environment, on_end } = request;
-    let id = spawn_myself(&arguments, &environment, call.as_fd())?;
-    family.watch(id, name, call, on_end)
+    let id = spawn_myself(&request.arguments, &request.environment, request.call.as_fd())?;
+    family.watch(id, request)
 }
 
 /// The children of this process that were not collected yet, oldest first.
@@ -80,7 +82,8 @@ impl Family {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, id: u32, name: String, call: Call, on_end: Option<OnEnd>) -> io::Result<Arc<Started>> {
+    fn watch(&self, id: u32, request: Request) -> io::Result<Arc<Started>> {
+        let Request { name, call, unreceived, on_end, .. } = request;
         let opened: io::Result<OwnedFd> = with_descriptors(|| pidfd::open_child(id));
         let started = match opened {
             Err(error) if pidfd::is_gone(&error) => Started::lost(id, name, call)?,
@@ -98,7 +101,7 @@ impl Family {
             }
             return Err(error);
         }
-        children.here.insert(event, Child { started: started.clone(), on_end });
+        children.here.insert(event, Child { started: started.clone(), unreceived, on_end });
         Ok(started)
     }
 
@@ -123,9 +126,16 @@ impl Family {
         }
         let removed = self.events.remove(&*started);
         debug_assert!(removed.is_ok(), "a child that was watched is not: {removed:?}");
+        let has_arguments = started.has_arguments();
         drop(started);
-        let child = self.lock().here.remove(&event);
-        child.and_then(|child| child.on_end).into_iter().for_each(run);
+        let Some(Child { unreceived, on_end, .. }) = self.lock().here.remove(&event) else { return };
+        if has_arguments {
+            unreceived.received();
+        } else {
+            // Nobody else takes back what it was to have.
+            drop(unreceived);
+        }
+        on_end.into_iter().for_each(run);
     }
 }
 
@@ -158,8 +168,15 @@ mod tests {
         let parent = ProcessId { pid: 1, start: 2 };
         let call = Call::create(Facts::new(Nonce::new([1; 16]), parent, [2; 32], 3, 4), b"").unwrap();
         let (tell, hear) = mpsc::channel();
-        let on_end = Box::new(move || tell.send(()).unwrap());
-        let lost = family.watch(child.id(), "lost".to_owned(), call, Some(on_end)).unwrap();
+        let request = Request {
+            name: "lost".to_owned(),
+            call,
+            arguments: vec![],
+            environment: vec![],
+            unreceived: Unreceived::default(),
+            on_end: Some(Box::new(move || tell.send(()).unwrap())),
+        };
+        let lost = family.watch(child.id(), request).unwrap();
         hear.recv_timeout(Duration::from_secs(60)).unwrap();
         assert!(family.lock().here.is_empty());
         assert!(lost.wait_for_end(Deadline::NOW).unwrap().is_err());

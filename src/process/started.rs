@@ -16,7 +16,7 @@ use std::{
 use crate::{
     deadline::Deadline,
     process::{
-        call::{Call, ENDED, READY, STARTED},
+        call::{Call, ENDED, READY, RECEIVED, STARTED},
         exit::{self, Exit},
         outcome::Kind,
     },
@@ -115,6 +115,11 @@ impl Started {
     /// Whether it came as far as `commons::init()`.
     pub(super) fn took_over(&self) -> bool {
         self.call.state().load(Acquire) & STARTED != 0
+    }
+
+    /// Whether it has its arguments, and what they refer to.
+    pub(super) fn has_arguments(&self) -> bool {
+        self.call.state().load(Acquire) & RECEIVED != 0
     }
 
     /// Sleeps until it has ended; `None` if the deadline passes first.

@@ -13,6 +13,7 @@
 //! | `peers` | which of the others are dead |
 //! | `info`, `catalog` | what people and tools may know |
 //! | `birth`, `open`, `growth` | making a segment, finding one, giving it more memory |
+//! | `pins` | keeping an object alive while its handle travels |
 //! | `wire` | handles in messages |
 //! | `options` | what a caller may ask for |
 
@@ -33,6 +34,7 @@ mod table;
 mod birth;
 pub mod catalog;
 mod open;
+mod pins;
 mod wire;
 mod growth;
 mod options;
@@ -44,7 +46,9 @@ pub(crate) use self::{
     kind::Kind,
     layout::{Expected, Layout, Settings},
     options::QueueSettings,
+    pins::{
+        Kept, Unreceived, has_pins, keeping, pinning, pinning_any, pinning_for, receiving, wait_for_pins,
+    },
     table::{Segment, leave_all},
-    wire::{Kept, has_pins, keeping, pinning, pinning_any, wait_for_pins},
 };
 pub use self::{info::SegmentInfo, options::Options};

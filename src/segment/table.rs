@@ -143,6 +143,11 @@ impl Segment {
         &self.attachment
     }
 
+    /// What does not keep this process attached.
+    pub(crate) fn downgrade(&self) -> Weak<Attachment> {
+        Arc::downgrade(&self.attachment)
+    }
+
     /// The payload: `payload_len` bytes, aligned as the layout says, mapped while a handle lives.
     #[inline]
     pub(crate) fn payload(&self) -> NonNull<u8> {

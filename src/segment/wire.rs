@@ -3,14 +3,8 @@
 //! A handle is written as the place where its object can be found: the descriptor of the sender, and
 //! the path if there is a name. Both are only hints. Device, inode and a random id say which object
 //! is meant, and whatever differs in one of them is another object: the handle is `Gone`.
-//!
-//! **Pins** keep an object alive while its handle travels: the sender counts one up in the header and
-//! keeps a handle of its own; the receiver counts one down when it has attached. A function may
-//! therefore return an object that only it holds. A message that never arrives keeps its object in
-//! the sender until that ends.
 
 use std::{
-    cell::{Cell, RefCell},
     ffi::OsStr,
     io,
     os::{
@@ -18,7 +12,6 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
-    sync::{Arc, atomic::Ordering::*},
     time::Duration,
 };
 
@@ -30,15 +23,15 @@ use super::{
     layout::Expected,
     lifecycle::{self, Hold, Patience, Taken},
     name, open,
+    pins::{self, Received},
     table::{self, Segment},
 };
 use crate::{
-    deadline::Deadline,
     error::{Error, ErrorKind, Result},
     message,
     raw::region,
     sys::{
-        descriptor, futex,
+        descriptor,
         identity::ProcessId,
         shm::{self, Access, Facts, Inode},
     },
@@ -73,7 +66,7 @@ impl Serialize for Segment {
             device: hold.inode().device,
             inode: hold.inode().number,
             id: attachment.header().id,
-            pinned: pin(self),
+            pinned: pins::pin(self),
         };
         handle.serialize(serializer)
     }
@@ -96,19 +89,10 @@ impl Segment {
     ) -> Result<R, D::Error> {
         let handle = Handle::deserialize(deserializer)?;
         let segment = handle.attach(expected).map_err(message::refuse)?;
-        let received = handle.pinned.then(|| Received(segment.clone()));
+        let received = handle.pinned.then(|| Received::new(&segment));
         let result = then(segment);
         drop(received);
         result.map_err(message::refuse)
-    }
-}
-
-/// A message with this segment has arrived; counts it down.
-struct Received(Segment);
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        unpin(&self.0);
     }
 }
 
@@ -217,154 +201,19 @@ impl Handle {
     }
 }
 
-thread_local! {
-    /// What the running calls of [`pinning`] in this thread, one inside the other, have pinned so far.
-    static PINS: RefCell<Vec<Segment>> = const { RefCell::new(Vec::new()) };
-    /// How many calls are running, and the length of `PINS`: most messages hold no handle, and for them
-    /// these are all that is looked at.
-    static RUNNING: Cell<usize> = const { Cell::new(0) };
-    static PINNED: Cell<usize> = const { Cell::new(0) };
-    /// The innermost running call is one of [`keeping`].
-    static KEEPING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `write`, which writes a message; the objects in it stay alive until its receiver has them.
-///
-/// If it fails or panics, nothing stays pinned.
-#[inline]
-pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    table::release_arrived();
-    let context = Context::begin(false);
-    let written = write();
-    if written.is_ok() {
-        context.keep();
-    }
-    written
-}
-
-/// As [`pinning`], and whether anything was pinned.
-pub(crate) fn pinning_any<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, bool), E> {
-    pinning(|| {
-        let before = PINNED.get();
-        write().map(|written| (written, PINNED.get() != before))
-    })
-}
-
-/// As [`pinning`], but the pins are the sender's: they last as long as what is returned, whatever
-/// becomes of the receiver, and however often the message is read.
-pub(crate) fn keeping<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Kept), E> {
-    let context = Context::begin(true);
-    let written = write()?;
-    let kept = (PINNED.get() != context.before).then(|| Arc::new(Pins(context.take())));
-    Ok((written, Kept(kept)))
-}
-
-/// The objects in a message, which stay alive as long as one of these. Most messages have none.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(#[expect(dead_code, reason = "is there to be dropped")] Option<Arc<Pins>>);
-
-#[derive(Debug)]
-struct Pins(Vec<Segment>);
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        self.0.iter().for_each(unpin);
-    }
-}
-
-/// A running [`pinning`] or [`keeping`]. Undoes the pins that are still its own.
-struct Context {
-    /// How many segments the calls around this one have pinned.
-    before: usize,
-    /// Whether the call around this one is a [`keeping`].
-    outer: bool,
-}
-
-impl Context {
-    #[inline]
-    fn begin(keeping: bool) -> Self {
-        RUNNING.set(RUNNING.get() + 1);
-        Self { before: PINNED.get(), outer: KEEPING.replace(keeping) }
-    }
-
-    /// Leaves the pins to the receivers of the message.
-    #[inline]
-    fn keep(&self) {
-        if PINNED.get() != self.before {
-            table::lock().pin(self.take());
-        }
-    }
-
-    #[cold]
-    fn take(&self) -> Vec<Segment> {
-        PINNED.set(self.before);
-        PINS.with_borrow_mut(|pins| pins.split_off(self.before))
-    }
-}
-
-impl Drop for Context {
-    #[inline]
-    fn drop(&mut self) {
-        RUNNING.set(RUNNING.get() - 1);
-        KEEPING.set(self.outer);
-        if PINNED.get() != self.before {
-            self.take().iter().for_each(unpin);
-        }
-    }
-}
-
-fn pin(segment: &Segment) -> bool {
-    let pinning = RUNNING.get() != 0;
-    if pinning {
-        segment.attachment().pins().fetch_add(1, AcqRel);
-        PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
-        PINNED.set(PINNED.get() + 1);
-    }
-    // Who keeps does not leave it to the receiver.
-    pinning && !KEEPING.get()
-}
-
-/// One message less. Never below zero: a message that is read twice must not undo another's pin.
-fn unpin(segment: &Segment) {
-    let pins = segment.attachment().pins();
-    let _ = pins.fetch_update(AcqRel, Acquire, |pins| pins.checked_sub(1));
-    futex::wake(pins, futex::ALL);
-}
-
-/// Whether something that this process pinned has not arrived yet.
-pub(crate) fn has_pins() -> bool {
-    table::release_arrived();
-    table::lock().first_pinned().is_some()
-}
-
-/// Waits until the receivers have everything that this process pinned; false if it gave up.
-///
-/// It gives up at the deadline, and when `receiver_lives` says no.
-pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut() -> bool) -> bool {
-    const SLICE: Duration = Duration::from_millis(50);
-    loop {
-        table::release_arrived();
-        let Some(segment) = table::lock().first_pinned() else { return true };
-        if deadline.has_passed() || !receiver_lives() {
-            return false;
-        }
-        let pins = segment.attachment().pins();
-        match pins.load(Acquire) {
-            0 => {}
-            seen => _ = futex::wait(pins, seen, deadline.within(SLICE)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::alloc;
+    use std::{alloc, sync::atomic::Ordering::*};
 
     use super::*;
-    use crate::segment::{
-        fingerprint::Element,
-        kind::Kind,
-        layout::{Layout, Settings},
+    use crate::{
+        deadline::Deadline,
+        segment::{
+            fingerprint::Element,
+            kind::Kind,
+            layout::{Layout, Settings},
+            pins::{keeping, pinning, pinning_for, receiving, wait_for_pins},
+        },
     };
 
     /// As a typed handle writes and reads its segment.
@@ -444,6 +293,32 @@ mod tests {
         assert!(exists(&path));
         drop(kept);
         assert!(!exists(&path));
+    }
+
+    #[test]
+    fn what_is_received_in_part_is_taken_back_whole() {
+        let [first, second] = ["first", "second"].map(segment);
+        let pins = |sent: &Sent| sent.0.attachment().pins().load(Acquire);
+        let write = || pinning_for(|| message::encode(&(&first, &second, 7u8))).unwrap();
+
+        let (bytes, unreceived) = write();
+        let untold = || panic!("not all of it was read");
+        receiving(|| message::decode::<(Sent, Sent, bool)>(&bytes), untold).unwrap_err();
+        assert_eq!((pins(&first), pins(&second)), (1, 1));
+        drop(unreceived);
+        assert_eq!((pins(&first), pins(&second)), (0, 0));
+
+        let (bytes, unreceived) = write();
+        let mut told = false;
+        receiving(|| message::decode::<(Sent, Sent, u8)>(&bytes), || told = true).unwrap();
+        assert!(told);
+        assert_eq!((pins(&first), pins(&second)), (0, 0));
+        let (other, _unreceived) = write();
+        unreceived.received();
+        assert_eq!((pins(&first), pins(&second)), (1, 1), "another message is on its way");
+        // Outside of such a call each handle counts for itself.
+        drop(message::decode::<(Sent, Sent, u8)>(&other).unwrap());
+        assert_eq!((pins(&first), pins(&second)), (0, 0));
     }
 
     #[test]
