@@ -24,9 +24,9 @@ const UNTIL_LONG_SLICES: Duration = Duration::from_millis(100);
 /// wake-ups the last of them goes on 44 ms after the release or later.
 const APART: Duration = Duration::from_millis(6);
 
-/// Waking eight one after the other takes less than this, unless those that were woken have to wait
-/// for a processor.
-const SOON: Duration = Duration::from_millis(20);
+/// Waking eight one after the other takes half a millisecond, and longer only where those that were woken
+/// have to wait for a processor. Short, since there some slices end at the same time by chance.
+const SOON: Duration = Duration::from_millis(4);
 
 /// How many rounds must be as quick, and out of how many: on a busy machine some are not.
 const QUICK_ROUNDS: usize = 3;
