@@ -107,8 +107,8 @@ impl CpuCount {
 
     /// The CPUs on which the calling thread may run: its mask, within the CPU set of its control group.
     ///
-    /// A thread inherits the mask of the one that starts it. Processes of [`spawn`](crate::spawn) are
-    /// all started by one thread, so theirs is the mask of whoever called `spawn` first.
+    /// A thread inherits the mask of the one that starts it, and so does a process of
+    /// [`spawn`](crate::spawn). Workers of a [`Pool`](crate::Pool) have that of the thread that made the pool.
     #[doc(alias = "sched_getaffinity")]
     pub fn affinity(&self) -> usize {
         self.affinity.unwrap_or_else(|| self.online())

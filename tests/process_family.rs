@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commons::{Message, Process, ProcessError};
+use commons::{Message, Pool, Process, ProcessError, Value};
 use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid},
     thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity},
@@ -306,4 +306,41 @@ fn only_the_worker_itself_tells_the_result() {
         pid != 0
     });
     assert!(join(process));
+}
+
+#[test]
+fn a_name_in_arguments_is_free_when_their_process_has_ended() {
+    // The loader lists the libraries and ends well, before any code of the program has run.
+    let before_init = Process::builder().env("LD_TRACE_LOADED_OBJECTS", "1");
+    for round in 0..50 {
+        let name = format!("argument-{}", std::process::id());
+        let value = Value::create(&name, round).unwrap();
+        let process = if round % 2 == 0 {
+            before_init.spawn(value, drop::<Value<u32>>)
+        } else {
+            commons::spawn(value, drop::<Value<u32>>)
+        };
+        process.unwrap().wait().unwrap();
+        assert!(Value::<u32>::open(&name).is_err_and(|error| error.kind() == commons::ErrorKind::NotFound));
+    }
+}
+
+#[test]
+fn workers_of_a_pool_may_use_the_cpus_of_who_made_it() {
+    let count = |()| sched_getaffinity(None).unwrap().count();
+    // In a process of its own, which has no other children.
+    let [all, pinned] = join(commons::spawn((), move |()| {
+        let count = |()| sched_getaffinity(None).unwrap().count();
+        let pool = Pool::builder().workers(1).idle_timeout(Duration::from_millis(20)).build().unwrap();
+        eventually("its worker rests", || commons::active_children().is_empty());
+        let submit = || {
+            let mut one = CpuSet::new();
+            let cpu = (0..CpuSet::MAX_CPU).find(|&cpu| sched_getaffinity(None).unwrap().is_set(cpu));
+            one.set(cpu.unwrap());
+            sched_setaffinity(None, &one).unwrap();
+            pool.submit((), count).unwrap().join().unwrap()
+        };
+        [count(()), thread::scope(|scope| scope.spawn(submit).join().unwrap())]
+    }));
+    assert_eq!((all, pinned), (count(()), count(())));
 }

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -153,6 +154,33 @@ fn by_threads(tell: Sender<u32>) {
             });
         }
     });
+}
+
+/// The kernel wakes a worker when the thread ends that started it.
+#[test]
+fn a_tree_goes_although_the_thread_that_started_it_ends_meanwhile() {
+    let _bounded = bounded("a tree whose starter ends");
+    join(commons::spawn((), |()| {
+        adopt_orphans();
+        for round in 0..30 {
+            let (tell, told) = mpsc::channel();
+            let starter = thread::spawn(move || {
+                let root = commons::spawn((), |()| -> () {
+                    let mut programs = Vec::new();
+                    loop {
+                        programs.push(Command::new("sleep").arg("1000").spawn().unwrap());
+                        thread::sleep(Duration::from_micros(100));
+                    }
+                });
+                tell.send(root.unwrap()).unwrap();
+                thread::sleep(Duration::from_micros(5000 + 100 * round));
+            });
+            let root = told.recv_timeout(LONG).unwrap();
+            thread::sleep(Duration::from_millis(5));
+            kill_tree(&root, 0);
+            starter.join().unwrap();
+        }
+    }));
 }
 
 #[test]

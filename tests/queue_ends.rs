@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    cell::Cell,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use std::{
 use common::{
     chance::{Chance, seed},
     unique,
-    workers::{LONG, bounded, kill},
+    workers::{LONG, bounded, join, kill},
 };
 use commons::{
     Array, Connection, ErrorKind, Process, Queue, Receiver, RecvError, RecvTimeoutError, Select, SendError,
@@ -202,11 +203,16 @@ fn an_end_for_a_process_that_never_has_it_is_gone() {
         ("by an error", |end| commons::spawn((end, Refused(())), drop::<(End, Refused)>).unwrap()),
     ];
     for (when, start) in never {
+        for _ in 0..20 {
+            let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+            start(sender).join().unwrap_err();
+            let answer = receiver.try_recv();
+            assert!(matches!(answer, Err(TryRecvError::Disconnected)), "{when}: {answer:?}");
+        }
         let (sender, receiver) = commons::channel::<u32>(10).unwrap();
-        let process = start(sender);
+        let _process = start(sender);
         let answer = receiver.recv_timeout(LONG);
         assert!(matches!(answer, Err(RecvTimeoutError::Disconnected)), "{when}: {answer:?}");
-        process.join().unwrap_err();
     }
     // Who has it counts for it, and may let go of it before its own end.
     let (sender, receiver) = commons::channel::<u32>(10).unwrap();
@@ -217,6 +223,70 @@ fn an_end_for_a_process_that_never_has_it_is_gone() {
     let process = process.unwrap();
     assert!(matches!(receiver.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected)));
     kill(&process);
+}
+
+/// An end in a message that nobody reads counts as long as its sender lives.
+#[test]
+fn an_end_on_its_way_is_gone_when_its_sender_is_killed() {
+    let _guard = bounded("an end on its way");
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let post = Queue::<Sender<u32>>::unbounded().unwrap();
+    let process = commons::spawn((sender, post.clone()), |(sender, post)| -> () {
+        post.send(&sender).unwrap();
+        drop(sender);
+        sleep_for_ever()
+    });
+    let process = process.unwrap();
+    common::eventually("it is on its way", || post.len() == 1);
+    for _ in 0..3 {
+        assert!(matches!(receiver.recv_timeout(Duration::from_millis(50)), Err(RecvTimeoutError::TimedOut)));
+    }
+    kill(&process);
+    assert!(matches!(soon("hearing of it", || receiver.recv()), Err(RecvError::Disconnected)));
+    assert!(matches!(post.recv().unwrap().send(&1), Err(SendError::Disconnected)));
+}
+
+/// Receives what is left when its thread ends.
+struct Drain(Receiver<Value<u32>>);
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        assert_eq!(self.0.recv().unwrap().get(), 7);
+    }
+}
+
+/// When most of what is local to the thread is gone.
+#[test]
+fn handles_arrive_in_the_last_breath_of_a_thread() {
+    thread_local! {
+        static DRAIN: Cell<Option<Drain>> = const { Cell::new(None) };
+    }
+    let _guard = bounded("a last breath");
+    join(commons::spawn((), |()| {
+        let (sender, receiver) = commons::channel(10).unwrap();
+        sender.send(&Value::new(7).unwrap()).unwrap();
+        thread::spawn(|| DRAIN.set(Some(Drain(receiver)))).join().unwrap();
+    }));
+}
+
+/// Reads a handle out of another message while it is read itself.
+#[derive(Serialize)]
+struct Nested(u32);
+
+impl<'de> Deserialize<'de> for Nested {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        let value = join(commons::spawn(number, |number| Value::new(number).unwrap()));
+        Ok(Self(value.get()))
+    }
+}
+
+/// Whoever has sent it would wait for ten seconds.
+#[test]
+fn a_handle_that_arrives_while_arguments_are_read_is_none_of_them() {
+    let _guard = bounded("nested messages");
+    let process = commons::spawn(Nested(5), |nested| nested.0);
+    assert_eq!(soon("reading", || join(process)), 5);
 }
 
 /// What others work on may come back, and a receive waits for it.

@@ -31,7 +31,10 @@ use std::any::type_name;
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::{read::Reader, reason::Reason, write::Writer};
-pub(crate) use self::{reason::refuse, write::Output};
+pub(crate) use self::{
+    reason::refuse,
+    write::{HANDLE, Output},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A type whose values can be sent to another process: arguments, results, messages.

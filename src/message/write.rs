@@ -11,7 +11,16 @@ pub(crate) trait Output {
 
     /// Appends bytes.
     fn append(&mut self, bytes: &[u8]);
+
+    /// Runs `write`, which writes a handle.
+    #[inline]
+    fn handle<R>(&mut self, write: impl FnOnce(&mut Self) -> R) -> R {
+        write(self)
+    }
 }
+
+/// What a handle is called, so that it is noticed among other values.
+pub(crate) const HANDLE: &str = "commons::Handle";
 
 impl Output for Vec<u8> {
     #[inline]
@@ -186,8 +195,12 @@ impl<'a, O: Output> Serializer for Writer<'a, O> {
     }
 
     #[inline]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Written {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Written {
+        if name != HANDLE {
+            return value.serialize(self);
+        }
+        let Self { output, depth } = self;
+        output.handle(|output| value.serialize(Writer { output, depth }))
     }
 
     #[inline]

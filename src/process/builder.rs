@@ -152,9 +152,9 @@ impl ProcessBuilder {
         let environment = self.environment.lines()?;
         let title = self.name.as_deref().map(argument).transpose()?;
         let request = || {
-            let (nonce, call) = segment::with_descriptors(|| call(function, arguments))?;
+            let (nonce, call) = call(function, arguments, unreceived)?;
             let arguments = init::worker_arguments(nonce, title)?;
-            Ok(Request { name: self.shown_name(), call, arguments, environment, unreceived, on_end })
+            Ok(Request { name: self.shown_name(), call, arguments, environment, on_end })
         };
         request().and_then(reaper::start).map_err(|error| Error::os("cannot start a process", error))
     }
@@ -177,11 +177,11 @@ fn argument(name: &str) -> Result<CString> {
     CString::new(name).map_err(refused)
 }
 
-fn call(function: Function, arguments: &[u8]) -> io::Result<(Nonce, Call)> {
+fn call(function: Function, arguments: &[u8], unreceived: Unreceived) -> io::Result<(Nonce, Call)> {
     let nonce = Nonce::new(nonce()?);
-    let parent = ProcessId::current()?;
+    let parent = segment::with_descriptors(ProcessId::current)?;
     let facts = Facts::new(nonce, parent, function.build, function.function, function.runner);
-    Ok((nonce, Call::create(facts, arguments)?))
+    Ok((nonce, Call::create(facts, arguments, unreceived)?))
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::*},
+    },
 };
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -35,9 +38,12 @@ use rustix::{
     io::Errno,
 };
 
-use crate::process::{
-    facts::{self, Facts, Nonce},
-    outcome::{Kind, Outcome},
+use crate::{
+    process::{
+        facts::{self, Facts, Nonce},
+        outcome::{Kind, Outcome},
+    },
+    segment::{self, Unreceived},
 };
 
 /// Where the words begin.
@@ -77,18 +83,20 @@ pub(super) struct Call {
     file: File,
     page: MmapRaw,
     facts: Facts,
+    /// What the arguments refer to, in the parent until the worker has ended.
+    unreceived: Mutex<Option<Unreceived>>,
 }
 
 impl Call {
     /// The parent's side.
-    pub(super) fn create(mut facts: Facts, arguments: &[u8]) -> io::Result<Self> {
+    pub(super) fn create(mut facts: Facts, arguments: &[u8], unreceived: Unreceived) -> io::Result<Self> {
         facts.arguments_len = arguments.len() as u64;
-        let file = File::from(anonymous_file()?);
+        let file = File::from(segment::with_descriptors(anonymous_file)?);
         file.set_len(ARGUMENTS)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
         file.write_all_at(&facts.to_bytes(), 0)?;
         file.write_all_at(arguments, ARGUMENTS)?;
-        Self::over(file, facts)
+        Self::over(file, facts, Some(unreceived))
     }
 
     /// The worker's side: the call in an inherited descriptor, if it is one and carries this nonce.
@@ -104,12 +112,12 @@ impl Call {
         if !seals.contains(SealFlags::SHRINK) || end.is_none_or(|end| end > size(&file)) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Self::over(file, facts)
+        Self::over(file, facts, None)
     }
 
-    fn over(file: File, facts: Facts) -> io::Result<Self> {
+    fn over(file: File, facts: Facts, unreceived: Option<Unreceived>) -> io::Result<Self> {
         let page = MmapOptions::new().len(ARGUMENTS as usize).map_raw(&file)?;
-        Ok(Self { file, page, facts })
+        Ok(Self { file, page, facts, unreceived: Mutex::new(unreceived) })
     }
 
     fn words(&self) -> &Words {
@@ -139,6 +147,16 @@ impl Call {
             let _ = fallocate(&self.file, hole, ARGUMENTS, len);
         }
         Ok(arguments)
+    }
+
+    /// Takes back what the arguments refer to, unless the worker has it. The worker is not, or not any more.
+    pub(super) fn settle(&self) {
+        let unreceived = self.unreceived.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(unreceived) = unreceived
+            && self.state().load(Acquire) & RECEIVED != 0
+        {
+            unreceived.received();
+        }
     }
 
     /// Writes the outcome and sets READY. The caller wakes.
@@ -188,6 +206,13 @@ impl Call {
     }
 }
 
+/// Where no worker could be started, or watched.
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
 impl AsFd for Call {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -217,7 +242,8 @@ mod tests {
 
     fn call(arguments: &[u8]) -> Call {
         let parent = ProcessId { pid: 1, start: 2 };
-        Call::create(Facts::new(Nonce::new(NONCE), parent, [4; 32], 5, 6), arguments).unwrap()
+        Call::create(Facts::new(Nonce::new(NONCE), parent, [4; 32], 5, 6), arguments, Unreceived::default())
+            .unwrap()
     }
 
     fn other_side(call: &Call) -> io::Result<Call> {

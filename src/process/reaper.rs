@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     process::{call::Call, started::Started},
-    segment::{Unreceived, with_descriptors},
+    segment::with_descriptors,
     sys::{events::Events, per_process::PerProcess, pidfd, signals, spawn::spawn_myself},
 };
 
@@ -26,8 +26,6 @@ pub(super) struct Request {
     pub(super) call: Call,
     pub(super) arguments: Vec<CString>,
     pub(super) environment: Vec<CString>,
-    /// What its arguments refer to.
-    pub(super) unreceived: Unreceived,
     pub(super) on_end: Option<OnEnd>,
 }
 
@@ -49,7 +47,6 @@ struct Children {
 
 struct Child {
     started: Arc<Started>,
-    unreceived: Unreceived,
     on_end: Option<OnEnd>,
 }
 
@@ -83,7 +80,7 @@ impl Family {
     }
 
     fn watch(&self, id: u32, request: Request) -> io::Result<Arc<Started>> {
-        let Request { name, call, unreceived, on_end, .. } = request;
+        let Request { name, call, on_end, .. } = request;
         let opened: io::Result<OwnedFd> = with_descriptors(|| pidfd::open_child(id));
         let started = match opened {
             Err(error) if pidfd::is_gone(&error) => Started::lost(id, name, call)?,
@@ -101,7 +98,7 @@ impl Family {
             }
             return Err(error);
         }
-        children.here.insert(event, Child { started: started.clone(), unreceived, on_end });
+        children.here.insert(event, Child { started: started.clone(), on_end });
         Ok(started)
     }
 
@@ -126,16 +123,9 @@ impl Family {
         }
         let removed = self.events.remove(&*started);
         debug_assert!(removed.is_ok(), "a child that was watched is not: {removed:?}");
-        let has_arguments = started.has_arguments();
         drop(started);
-        let Some(Child { unreceived, on_end, .. }) = self.lock().here.remove(&event) else { return };
-        if has_arguments {
-            unreceived.received();
-        } else {
-            // Nobody else takes back what it was to have.
-            drop(unreceived);
-        }
-        on_end.into_iter().for_each(run);
+        let child = self.lock().here.remove(&event);
+        child.and_then(|child| child.on_end).into_iter().for_each(run);
     }
 }
 
@@ -157,6 +147,7 @@ mod tests {
     use crate::{
         deadline::Deadline,
         process::facts::{Facts, Nonce},
+        segment::Unreceived,
         sys::identity::ProcessId,
     };
 
@@ -166,14 +157,15 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         let parent = ProcessId { pid: 1, start: 2 };
-        let call = Call::create(Facts::new(Nonce::new([1; 16]), parent, [2; 32], 3, 4), b"").unwrap();
+        let call =
+            Call::create(Facts::new(Nonce::new([1; 16]), parent, [2; 32], 3, 4), b"", Unreceived::default())
+                .unwrap();
         let (tell, hear) = mpsc::channel();
         let request = Request {
             name: "lost".to_owned(),
             call,
             arguments: vec![],
             environment: vec![],
-            unreceived: Unreceived::default(),
             on_end: Some(Box::new(move || tell.send(()).unwrap())),
         };
         let lost = family.watch(child.id(), request).unwrap();

@@ -16,7 +16,7 @@ use std::{
 use crate::{
     deadline::Deadline,
     process::{
-        call::{Call, ENDED, READY, RECEIVED, STARTED},
+        call::{Call, ENDED, READY, STARTED},
         exit::{self, Exit},
         outcome::Kind,
     },
@@ -62,6 +62,7 @@ impl Started {
     pub(super) fn lost(id: u32, name: String, call: Call) -> io::Result<Self> {
         let descriptor = Descriptor::Lost(segment::with_descriptors(Bell::ringing)?);
         let end = Err("it was collected elsewhere at once".to_owned() + WHY_ELSEWHERE);
+        call.settle();
         call.state().fetch_or(ENDED, Release);
         Ok(Self { id, name, call, descriptor, end: end.into(), parent: fork::mark() })
     }
@@ -83,9 +84,11 @@ impl Started {
             Err(error) => Err(format!("its status was collected elsewhere ({error}){WHY_ELSEWHERE}")),
         };
         if !matches!(end, Ok(Exit::Code(0))) {
-            // A process that was killed leaves its names; whoever hears of its end finds them gone.
+            // A process that was killed leaves its names.
             let _ = segment::sweep();
         }
+        // Whoever hears of its end finds all that gone.
+        self.call.settle();
         let _ = self.end.set(end);
         self.call.state().fetch_or(ENDED, Release);
         futex::wake(self.call.state(), futex::ALL);
@@ -115,11 +118,6 @@ impl Started {
     /// Whether it came as far as `commons::init()`.
     pub(super) fn took_over(&self) -> bool {
         self.call.state().load(Acquire) & STARTED != 0
-    }
-
-    /// Whether it has its arguments, and what they refer to.
-    pub(super) fn has_arguments(&self) -> bool {
-        self.call.state().load(Acquire) & RECEIVED != 0
     }
 
     /// Sleeps until it has ended; `None` if the deadline passes first.

@@ -2,7 +2,8 @@
 //!
 //! Everybody is stopped first: who stands still starts nobody, ends not, and collects nobody. Then
 //! nothing new turns up, and all are killed, children before their parents: a worker wakes up when
-//! its parent dies.
+//! its parent dies. It also does when the thread ends that started it, which can be one of this process;
+//! so the root, whose parent alone is not stopped, is stopped again and again, and looked at last.
 //!
 //! Never a stranger: a process counts as a child if `/proc` says so in a look that was taken while
 //! neither it nor its parent had ended, by descriptors that were opened before. Until a process has
@@ -43,9 +44,16 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(crate) fn kill(root: BorrowedFd<'_>, pid: u32) -> io::Result<()> {
     let root = Member { pid, process: Box::new(root) };
     let mut tree = Tree { members: vec![root], places: HashMap::from([(pid, 0)]), refusal: None };
-    let stopped = tree.stop(Deadline::after(LIMIT));
-    let killed = tree.kill();
-    stopped.and(killed)
+    let limit = Deadline::after(LIMIT);
+    loop {
+        let stopped = tree.stop(limit);
+        tree.kill_descendants();
+        // Awake it may have started another one.
+        if stopped.is_err() || stand_still(&tree.members[..1], limit) {
+            let killed = tree.kill_root();
+            return stopped.and(killed);
+        }
+    }
 }
 
 struct Tree<'a> {
@@ -66,13 +74,13 @@ struct Member<'a> {
 impl Tree<'_> {
     /// Stops the root and whoever descends from it, until nobody new turns up.
     fn stop(&mut self, deadline: Deadline) -> io::Result<()> {
-        unless_gone(pidfd::stop(self.members[0].process.as_fd()))?;
         let mut patience = Deadline::after(PATIENCE);
         loop {
-            let still = self.stands_still(patience);
+            unless_gone(pidfd::stop(self.members[0].process.as_fd()))?;
+            let still = stand_still(&self.members, patience);
             let grown = self.adopt()?;
-            // They stood still before that look, so it has shown all of their children.
-            if still && !grown {
+            // They stood still before that look and after it, so it has shown all of their children.
+            if still && !grown && stand_still(&self.members, patience) {
                 return Ok(());
             }
             if deadline.has_passed() {
@@ -85,15 +93,6 @@ impl Tree<'_> {
                 thread::sleep(PAUSE);
             }
         }
-    }
-
-    /// Whether no member can start a process any more.
-    fn stands_still(&self, patience: Deadline) -> bool {
-        let still: &[char] =
-            if patience.has_passed() { &['T', 't', 'Z', 'X', 'D'] } else { &['T', 't', 'Z', 'X'] };
-        self.members
-            .iter()
-            .all(|member| family::states(member.pid).chars().all(|state| still.contains(&state)))
     }
 
     /// Stops the descendants that are no members yet, and makes them members; whether there were any.
@@ -140,14 +139,25 @@ impl Tree<'_> {
         Ok(Some(Member { pid, process: Box::new(process) }))
     }
 
-    fn kill(mut self) -> io::Result<()> {
-        for member in self.members.iter().rev() {
+    fn kill_descendants(&mut self) {
+        for member in self.members[1..].iter().rev() {
             if let Err(error) = unless_gone(pidfd::kill(member.process.as_fd())) {
                 self.refusal.get_or_insert(error);
             }
         }
+    }
+
+    fn kill_root(self) -> io::Result<()> {
+        unless_gone(pidfd::kill(self.members[0].process.as_fd()))?;
         self.refusal.map_or(Ok(()), Err)
     }
+}
+
+/// Whether none of them can start a process any more.
+fn stand_still(members: &[Member<'_>], patience: Deadline) -> bool {
+    let still: &[char] =
+        if patience.has_passed() { &['T', 't', 'Z', 'X', 'D'] } else { &['T', 't', 'Z', 'X'] };
+    members.iter().all(|member| family::states(member.pid).chars().all(|state| still.contains(&state)))
 }
 
 fn unless_gone(sent: io::Result<()>) -> io::Result<()> {

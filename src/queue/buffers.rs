@@ -6,6 +6,7 @@ use std::{cell::Cell, sync::atomic::AtomicU64};
 use crate::{
     message::Output,
     raw::ring::{Sink, Source, copy_words_in},
+    segment::Pins,
 };
 
 /// Up to so many bytes a message is short.
@@ -14,20 +15,31 @@ const SHORT: usize = 64;
 /// A thread keeps so many bytes for its next long message.
 const KEPT: usize = 1 << 20;
 
+/// What few messages have. One word in all others: each store to memory counts there.
+#[derive(Debug, Default)]
+struct More {
+    /// All bytes, if they are more than `SHORT`.
+    heap: Vec<u8>,
+    /// What its handles keep alive until they have arrived.
+    pins: Pins,
+}
+
 thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARE: Cell<Option<Box<More>>> = const { Cell::new(None) };
 }
 
 /// The thread's spare memory; what stands in it is old.
-fn take_spare() -> Vec<u8> {
+fn take_spare() -> Box<More> {
     // A thread in its last breath has none.
-    SPARE.try_with(Cell::take).unwrap_or_default()
+    SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()
 }
 
 #[cold]
-fn give_back(spare: Vec<u8>) {
-    if spare.capacity() <= KEPT {
-        let _ = SPARE.try_with(|place| place.set(spare));
+fn give_back(mut more: Box<More>) {
+    // Here, where another message may be sent meanwhile, and not when it is used again.
+    drop(std::mem::take(&mut more.pins));
+    if more.heap.capacity() <= KEPT {
+        let _ = SPARE.try_with(|place| place.set(Some(more)));
     }
 }
 
@@ -41,35 +53,47 @@ pub(super) struct Outgoing {
     /// The word that is not full yet.
     last: u64,
     len: usize,
-    /// All bytes, if they are more than `SHORT`.
-    heap: Vec<u8>,
+    more: Option<Box<More>>,
 }
 
 impl Outgoing {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { words: [0; SHORT / 8], last: 0, len: 0, heap: Vec::new() }
+        Self { words: [0; SHORT / 8], last: 0, len: 0, more: None }
+    }
+
+    /// It is on its way: its receivers see to the handles.
+    #[inline]
+    pub(super) fn sent(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.pins.leave();
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_with(take_spare)
     }
 
     #[inline(never)]
     fn extend_long(&mut self, bytes: &[u8]) {
-        if self.len <= SHORT {
-            self.heap = take_spare();
-            self.heap.clear();
-            let (full, rest) = (self.len / 8, self.len % 8);
-            self.heap.extend(self.words[..full].iter().flat_map(|word| word.to_le_bytes()));
-            self.heap.extend_from_slice(&self.last.to_le_bytes()[..rest]);
+        let Self { words, last, len, more } = self;
+        let heap = &mut more.get_or_insert_with(take_spare).heap;
+        if *len <= SHORT {
+            heap.clear();
+            let (full, rest) = (*len / 8, *len % 8);
+            heap.extend(words[..full].iter().flat_map(|word| word.to_le_bytes()));
+            heap.extend_from_slice(&last.to_le_bytes()[..rest]);
         }
-        self.heap.extend_from_slice(bytes);
-        self.len = self.heap.len();
+        heap.extend_from_slice(bytes);
+        *len = heap.len();
     }
 }
 
 impl Drop for Outgoing {
     #[inline]
     fn drop(&mut self) {
-        if self.heap.capacity() != 0 {
-            give_back(std::mem::take(&mut self.heap));
+        if let Some(more) = self.more.take() {
+            give_back(more);
         }
     }
 }
@@ -83,7 +107,7 @@ impl Source for Outgoing {
     #[inline]
     fn copy_in(&self, ring: &[AtomicU64], at: u64) {
         if self.len > SHORT {
-            return self.heap.as_slice().copy_in(ring, at);
+            return self.long().copy_in(ring, at);
         }
         let full = self.len / 8;
         copy_words_in(ring, at, &self.words[..full]);
@@ -93,7 +117,7 @@ impl Source for Outgoing {
     }
 
     fn long(&self) -> &[u8] {
-        &self.heap
+        self.more.as_ref().map_or(&[], |more| &more.heap)
     }
 }
 
@@ -123,6 +147,14 @@ impl Output for Outgoing {
         let word = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         self.push(word, rest.len());
     }
+
+    #[inline]
+    fn handle<R>(&mut self, write: impl FnOnce(&mut Self) -> R) -> R {
+        let mut pins = std::mem::take(&mut self.more().pins);
+        let written = pins.add(|| write(self));
+        self.more().pins = pins;
+        written
+    }
 }
 
 /// A message that was received.
@@ -130,38 +162,41 @@ impl Output for Outgoing {
 pub(super) struct Incoming {
     words: [[u8; 8]; SHORT / 8],
     len: usize,
-    /// At least all bytes, if they are more than `SHORT`.
-    heap: Vec<u8>,
+    /// With at least all bytes, if they are more than `SHORT`.
+    more: Option<Box<More>>,
 }
 
 impl Incoming {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { words: [[0; 8]; SHORT / 8], len: 0, heap: Vec::new() }
+        Self { words: [[0; 8]; SHORT / 8], len: 0, more: None }
     }
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        if self.len <= SHORT { &self.words.as_flattened()[..self.len] } else { &self.heap[..self.len] }
+        if self.len <= SHORT { &self.words.as_flattened()[..self.len] } else { self.long_bytes() }
+    }
+
+    #[inline(never)]
+    fn long_bytes(&self) -> &[u8] {
+        self.more.as_ref().map_or(&[], |more| &more.heap[..self.len])
     }
 
     #[inline(never)]
     fn long_room(&mut self, len: usize) -> &mut [u8] {
-        if self.heap.capacity() == 0 {
-            self.heap = take_spare();
+        let heap = &mut self.more.get_or_insert_with(take_spare).heap;
+        if heap.len() < len {
+            heap.resize(len, 0);
         }
-        if self.heap.len() < len {
-            self.heap.resize(len, 0);
-        }
-        &mut self.heap[..len]
+        &mut heap[..len]
     }
 }
 
 impl Drop for Incoming {
     #[inline]
     fn drop(&mut self) {
-        if self.heap.capacity() != 0 {
-            give_back(std::mem::take(&mut self.heap));
+        if let Some(more) = self.more.take() {
+            give_back(more);
         }
     }
 }

@@ -368,11 +368,12 @@ pub(crate) fn send_encoded<T: Message>(
     deadline: Deadline,
     peers: Option<super::ends::Side>,
 ) -> Result<(), Fault> {
-    segment::pinning(|| {
-        let mut bytes = Outgoing::new();
-        message::encode_to(value, &mut bytes)?;
-        core.send(&bytes, deadline, peers)
-    })
+    segment::release_arrived();
+    let mut bytes = Outgoing::new();
+    message::encode_to(value, &mut bytes)?;
+    core.send(&bytes, deadline, peers)?;
+    bytes.sent();
+    Ok(())
 }
 
 /// Receives, and decodes.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     file::{self, with_descriptors},
-    header::{Header, PINS},
+    header::Header,
     info::{self, SegmentInfo},
     layout,
     lifecycle::{Hold, Patience},
@@ -80,9 +80,15 @@ impl Attachment {
         &self.recovering
     }
 
-    /// How many messages with this segment are on their way.
-    pub(crate) fn pins(&self) -> &AtomicU32 {
-        self.mapping.word32(PINS)
+    /// What counts the messages with this segment that this process has sent and nobody has received yet;
+    /// `None` if it could not get a slot after a fork.
+    pub(crate) fn own_turn(&self) -> Option<&AtomicU32> {
+        rows::turn(&self.mapping, self.slot())
+    }
+
+    /// How many those are.
+    pub(crate) fn own_pins(&self) -> u16 {
+        self.own_turn().map_or(0, |turn| rows::pins(turn.load(Acquire)))
     }
 
     /// Where the payload is. INVARIANT of a checked header: it lies inside the mapping.

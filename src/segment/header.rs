@@ -26,9 +26,6 @@ pub(crate) const MAX_DIMENSIONS: usize = 8;
 /// The strictest alignment: a page.
 pub(crate) const MAX_ALIGN: u64 = 4096;
 
-/// The count of messages on their way that hold this segment.
-pub(crate) const PINS: usize = offset_of!(Image, pins);
-
 const MAGIC: [u8; 8] = *b"COMMONS\x1a";
 const VERSION: u32 = 1;
 const POINTER_BITS: u8 = usize::BITS as u8;
@@ -51,7 +48,7 @@ struct Image {
     pid_namespace: u64,
     time_namespace: u64,
     creator_pid: u32,
-    pins: u32,
+    reserved: u32,
     creator_start: u64,
     id: [u8; 16],
     payload_offset: u64,
@@ -81,7 +78,7 @@ macro_rules! offsets {
 
 offsets! {
     magic 0  version 8  pointer_bits 12  endianness 13  kind 14  flags 16  mode 20  boot 24
-    pid_namespace 40  time_namespace 48  creator_pid 56  pins 60  creator_start 64  id 72
+    pid_namespace 40  time_namespace 48  creator_pid 56  reserved 60  creator_start 64  id 72
     payload_offset 88  payload_len 96  element_size 104  element_align 112  element_count 120
     fingerprint 128  dimensions 136  schema_len 140  shape 144  type_name 208
 }
@@ -127,7 +124,7 @@ impl Header {
             pid_namespace: self.home.pid_namespace,
             time_namespace: self.home.time_namespace,
             creator_pid: self.creator.pid,
-            pins: 0,
+            reserved: 0,
             creator_start: self.creator.start,
             id: self.id,
             payload_offset: self.payload_offset,

@@ -47,8 +47,9 @@ pub(crate) use self::{
     layout::{Expected, Layout, Settings},
     options::QueueSettings,
     pins::{
-        Kept, Unreceived, has_pins, keeping, pinning, pinning_any, pinning_for, receiving, wait_for_pins,
+        Kept, Pins, Unreceived, has_pins, keeping, pinning, pinning_any, pinning_for, receiving,
+        wait_for_pins,
     },
-    table::{Segment, leave_all},
+    table::{Segment, leave_all, release_arrived},
 };
 pub use self::{info::SegmentInfo, options::Options};

@@ -1,8 +1,9 @@
 //! Pins keep an object alive while its handle travels in a message.
 //!
-//! The sender counts one up in the header and keeps a handle of its own; the receiver counts one down
-//! when it has attached. A function may therefore return an object that only it holds. A message that
-//! never arrives keeps its object in the sender until that ends, unless the sender hears of it:
+//! The sender counts one up in its row of the object's table and keeps a handle of its own; the receiver
+//! counts one down when it has attached. A function may therefore return an object that only it holds. A
+//! message that never arrives keeps its object in the sender, and counts, until that ends, unless the
+//! sender hears of it:
 //!
 //! | written by | the pin is taken back |
 //! |---|---|
@@ -16,8 +17,11 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     attach::Attachment,
+    rows,
     table::{self, Segment},
 };
 use crate::{deadline::Deadline, sys::futex};
@@ -25,14 +29,39 @@ use crate::{deadline::Deadline, sys::futex};
 thread_local! {
     /// What the running calls of [`pinning`] in this thread, one inside the other, have pinned so far.
     static PINS: RefCell<Vec<Segment>> = const { RefCell::new(Vec::new()) };
-    /// How many calls are running, and the length of `PINS`: most messages hold no handle, and for them
+    /// The innermost running call, and the length of `PINS`: most messages hold no handle, and for them
     /// these are all that is looked at.
-    static RUNNING: Cell<usize> = const { Cell::new(0) };
+    static CALL: Cell<Call> = const { Cell::new(Call::None) };
     static PINNED: Cell<usize> = const { Cell::new(0) };
-    /// The innermost running call is one of [`keeping`].
-    static KEEPING: Cell<bool> = const { Cell::new(false) };
-    /// What the running call of [`receiving`] in this thread has received so far.
-    static RECEIVED: RefCell<Option<Vec<Segment>>> = const { RefCell::new(None) };
+    /// What the running call of [`receiving`] in this thread has received so far, and how often.
+    static RECEIVED: RefCell<Option<Vec<(Segment, Pin, u32)>>> = const { RefCell::new(None) };
+}
+
+/// What is done with a handle that is written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    None,
+    Pinning,
+    PinningFor,
+    Keeping,
+}
+
+/// Where a handle in a message is counted: the slot of its sender, and the generation of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pin {
+    slot: u32,
+    generation: u32,
+}
+
+/// Who takes the pin of a handle in a message back, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Pinned {
+    /// Not its receiver.
+    No,
+    /// Its receiver, when it has attached.
+    Alone(Pin),
+    /// Its receiver, when it has all that is in the message.
+    Together(Pin),
 }
 
 /// Runs `write`, which writes a message; the objects in it stay alive until its receiver has them.
@@ -41,7 +70,7 @@ thread_local! {
 #[inline]
 pub(crate) fn pinning<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     table::release_arrived();
-    let context = Context::begin(false);
+    let context = Context::begin(Call::Pinning);
     let written = write();
     if written.is_ok() {
         context.keep();
@@ -60,19 +89,19 @@ pub(crate) fn pinning_any<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<
 /// As [`pinning`], for a message to one receiver that reads it in [`receiving`], and for which there is
 /// somebody who hears of its end.
 pub(crate) fn pinning_for<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Unreceived), E> {
-    pinning(|| {
-        let before = PINNED.get();
-        let written = write()?;
-        let pins = PINS.with_borrow(|pins| pins[before..].iter().map(Segment::downgrade).collect());
-        Ok((written, Unreceived(pins)))
-    })
+    let context = Context::begin(Call::PinningFor);
+    let written = write()?;
+    let pins = PINS.with_borrow(|pins| pins[context.before..].iter().map(Segment::downgrade).collect());
+    context.keep();
+    Ok((written, Unreceived(pins)))
 }
 
 /// Reads such a message by `read`, and calls `tell` when it has arrived.
 ///
 /// Nothing in it counts as received before all of it was read, so until `tell` the sender can take all
-/// of it back. Only who dies between the two takes something back twice; what a count is below zero then
-/// is left out, and only another message with the same object, on its way just then, would miss it.
+/// of it back. What was counted down when a receiver died on its last few instructions before `tell` is
+/// taken back twice: never below zero, and only another message with the same object, on its way just
+/// then, would miss it.
 pub(crate) fn receiving<T, E>(read: impl FnOnce() -> Result<T, E>, tell: impl FnOnce()) -> Result<T, E> {
     /// Also after a panic.
     struct Collecting;
@@ -84,20 +113,60 @@ pub(crate) fn receiving<T, E>(read: impl FnOnce() -> Result<T, E>, tell: impl Fn
     RECEIVED.set(Some(Vec::new()));
     let collecting = Collecting;
     let message = read()?;
-    let received = RECEIVED.take();
+    let received = RECEIVED.take().unwrap_or_default();
     drop(collecting);
-    received.iter().flatten().for_each(|segment| unpin(segment.attachment()));
+    received.iter().for_each(|(segment, pin, count)| pin.count_down(segment.attachment(), *count));
     tell();
+    received.iter().for_each(|(segment, pin, _)| pin.wake(segment.attachment()));
     Ok(message)
 }
 
 /// As [`pinning`], but the pins are the sender's: they last as long as what is returned, whatever
 /// becomes of the receiver, and however often the message is read.
 pub(crate) fn keeping<T, E>(write: impl FnOnce() -> Result<T, E>) -> Result<(T, Kept), E> {
-    let context = Context::begin(true);
+    let context = Context::begin(Call::Keeping);
     let written = write()?;
     let kept = (PINNED.get() != context.before).then(|| Arc::new(Pins(context.take())));
     Ok((written, Kept(kept)))
+}
+
+/// The pins of a message that is written; takes them back when it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Pins(Vec<Segment>);
+
+impl Pins {
+    /// Runs `write`, which writes a handle, and adds its pins.
+    #[cold]
+    pub(crate) fn add<R>(&mut self, write: impl FnOnce() -> R) -> R {
+        let context = Context::begin(Call::Pinning);
+        let written = write();
+        self.0.append(&mut context.take());
+        written
+    }
+
+    /// Leaves them to the receivers of the message, which was sent.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        if !self.0.is_empty() {
+            table::lock().pin(std::mem::take(&mut self.0));
+        }
+    }
+}
+
+impl Drop for Pins {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            self.take_back();
+        }
+    }
+}
+
+impl Pins {
+    #[cold]
+    fn take_back(&mut self) {
+        self.0.drain(..).for_each(|segment| take_back(segment.attachment()));
+    }
 }
 
 /// The pins of a message until it was received; takes them back when it goes before.
@@ -108,13 +177,14 @@ impl Unreceived {
     /// The receiver has said that it has all.
     pub(crate) fn received(mut self) {
         self.0.clear();
+        table::release_arrived();
     }
 }
 
 impl Drop for Unreceived {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            self.0.iter().filter_map(Weak::upgrade).for_each(|attachment| unpin(&attachment));
+            self.0.iter().filter_map(Weak::upgrade).for_each(|attachment| take_back(&attachment));
             table::release_arrived();
         }
     }
@@ -124,28 +194,18 @@ impl Drop for Unreceived {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept(#[expect(dead_code, reason = "is there to be dropped")] Option<Arc<Pins>>);
 
-#[derive(Debug)]
-struct Pins(Vec<Segment>);
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|segment| unpin(segment.attachment()));
-    }
-}
-
 /// A running [`pinning`] or [`keeping`]. Undoes the pins that are still its own.
 struct Context {
     /// How many segments the calls around this one have pinned.
     before: usize,
-    /// Whether the call around this one is a [`keeping`].
-    outer: bool,
+    /// The call around this one.
+    outer: Call,
 }
 
 impl Context {
     #[inline]
-    fn begin(keeping: bool) -> Self {
-        RUNNING.set(RUNNING.get() + 1);
-        Self { before: PINNED.get(), outer: KEEPING.replace(keeping) }
+    fn begin(call: Call) -> Self {
+        Self { before: PINNED.get(), outer: CALL.replace(call) }
     }
 
     /// Leaves the pins to the receivers of the message.
@@ -166,49 +226,85 @@ impl Context {
 impl Drop for Context {
     #[inline]
     fn drop(&mut self) {
-        RUNNING.set(RUNNING.get() - 1);
-        KEEPING.set(self.outer);
+        CALL.set(self.outer);
         if PINNED.get() != self.before {
-            self.take().iter().for_each(|segment| unpin(segment.attachment()));
+            self.take().iter().for_each(|segment| take_back(segment.attachment()));
         }
     }
 }
 
-/// Pins a segment whose handle is written now; whether its receiver is to take that back.
-pub(super) fn pin(segment: &Segment) -> bool {
-    let pinning = RUNNING.get() != 0;
-    if pinning {
-        segment.attachment().pins().fetch_add(1, AcqRel);
-        PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
-        PINNED.set(PINNED.get() + 1);
+/// Pins a segment whose handle is written now.
+pub(super) fn pin(segment: &Segment) -> Pinned {
+    let (call, attachment) = (CALL.get(), segment.attachment());
+    let Some(turn) = attachment.own_turn().filter(|_| call != Call::None) else { return Pinned::No };
+    rows::pin(turn);
+    PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
+    PINNED.set(PINNED.get() + 1);
+    let pin = Pin { slot: attachment.slot(), generation: rows::generation(turn.load(Relaxed)) };
+    match call {
+        Call::None | Call::Keeping => Pinned::No,
+        Call::Pinning => Pinned::Alone(pin),
+        Call::PinningFor => Pinned::Together(pin),
     }
-    // Who keeps does not leave it to the receiver.
-    pinning && !KEEPING.get()
 }
 
-/// One message less. Never below zero: a message that is read twice must not undo another's pin.
-fn unpin(attachment: &Attachment) {
-    let pins = attachment.pins();
-    let _ = pins.fetch_update(AcqRel, Acquire, |pins| pins.checked_sub(1));
-    futex::wake(pins, futex::ALL);
+/// One pin of this process less. In a forked child it is its parent's, and stays.
+fn take_back(attachment: &Attachment) {
+    if let Some(turn) = attachment.own_turn() {
+        rows::unpin(turn, rows::generation(turn.load(Relaxed)), 1);
+    }
 }
 
-/// A handle that its receiver is to count down; it does when this goes.
-pub(super) struct Received(Segment);
+impl Pin {
+    /// So many messages less.
+    fn count_down(self, attachment: &Attachment, messages: u32) {
+        if let Some(turn) = rows::turn(attachment.mapping(), self.slot) {
+            rows::unpin(turn, self.generation, messages);
+        }
+    }
+
+    /// Wakes the sender if it waits for that.
+    fn wake(self, attachment: &Attachment) {
+        if let Some(turn) = rows::turn(attachment.mapping(), self.slot) {
+            futex::wake(turn, futex::ALL);
+        }
+    }
+}
+
+/// A handle that was read; it counts as received when this goes.
+pub(super) struct Received(Segment, Pinned);
 
 impl Received {
-    pub(super) fn new(segment: &Segment) -> Self {
-        Self(segment.clone())
+    pub(super) fn new(segment: &Segment, pinned: Pinned) -> Self {
+        Self(segment.clone(), pinned)
     }
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
-        RECEIVED.with_borrow_mut(|received| match received {
-            Some(received) => received.push(self.0.clone()),
-            None => unpin(self.0.attachment()),
-        });
+        let Self(segment, pinned) = self;
+        match *pinned {
+            Pinned::No => {}
+            Pinned::Together(pin) if collect(segment, pin) => {}
+            Pinned::Alone(pin) | Pinned::Together(pin) => {
+                pin.count_down(segment.attachment(), 1);
+                pin.wake(segment.attachment());
+            }
+        }
     }
+}
+
+/// Leaves it to the running call of [`receiving`], if there is one.
+fn collect(segment: &Segment, pin: Pin) -> bool {
+    let add = |received: &mut Vec<(Segment, Pin, u32)>| {
+        let same =
+            |(other, of, _): &&mut (Segment, Pin, u32)| other.payload() == segment.payload() && *of == pin;
+        match received.iter_mut().find(same) {
+            Some((_, _, count)) => *count += 1,
+            None => received.push((segment.clone(), pin, 1)),
+        }
+    };
+    RECEIVED.try_with(|received| received.borrow_mut().as_mut().map(add).is_some()).unwrap_or(false)
 }
 
 /// Whether something that this process pinned has not arrived yet.
@@ -228,10 +324,11 @@ pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut()
         if deadline.has_passed() || !receiver_lives() {
             return false;
         }
-        let pins = segment.attachment().pins();
-        match pins.load(Acquire) {
-            0 => {}
-            seen => _ = futex::wait(pins, seen, deadline.within(SLICE)),
+        if let Some(turn) = segment.attachment().own_turn() {
+            let seen = turn.load(Acquire);
+            if rows::pins(seen) != 0 {
+                futex::wait(turn, seen, deadline.within(SLICE));
+            }
         }
     }
 }

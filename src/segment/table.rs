@@ -169,9 +169,11 @@ impl Segment {
         self.attachment.slot()
     }
 
-    /// Whether a handle is in a message that was not received yet.
+    /// Whether a handle is in a message of a living process that was not received yet.
     pub(crate) fn is_pinned(&self) -> bool {
-        self.attachment.pins().load(Acquire) != 0
+        let mapping = self.attachment.mapping();
+        let pins = |row| rows::turn(mapping, row).map_or(0, |turn| rows::pins(turn.load(Acquire)));
+        (0..rows::ROWS).any(|row| pins(row) != 0 && self.slot_is_alive(row))
     }
 
     /// Whether the process that has attachment `slot` lives.
@@ -179,9 +181,10 @@ impl Segment {
         self.attachment.slot_is_alive(slot)
     }
 
-    /// How often attachment `slot` was taken, modulo 2^32.
+    /// How often attachment `slot` was taken, modulo 2^16.
     pub(crate) fn slot_generation(&self, slot: u32) -> u32 {
-        rows::generation(self.attachment.mapping(), slot)
+        let turn = rows::turn(self.attachment.mapping(), slot);
+        turn.map_or(0, |turn| rows::generation(turn.load(Acquire)))
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -246,7 +249,7 @@ pub(crate) fn release_arrived() {
 fn release_pinned() {
     let arrived: Vec<Segment> = {
         let mut table = lock();
-        let arrived = |segment: &mut Segment| segment.attachment().pins().load(Acquire) == 0;
+        let arrived = |segment: &mut Segment| segment.attachment().own_pins() == 0;
         let arrived = table.pinned.extract_if(.., arrived).collect();
         PINNED.store(table.pinned.len(), Relaxed);
         arrived

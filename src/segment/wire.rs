@@ -23,7 +23,7 @@ use super::{
     layout::Expected,
     lifecycle::{self, Hold, Patience, Taken},
     name, open,
-    pins::{self, Received},
+    pins::{self, Pinned, Received},
     table::{self, Segment},
 };
 use crate::{
@@ -47,14 +47,27 @@ struct Handle {
     device: u64,
     inode: u64,
     id: [u8; 16],
-    /// Whether the sender counted it in the header.
-    pinned: bool,
+    pinned: Pinned,
 }
+
+/// A [`Handle`] under its name.
+#[derive(Deserialize)]
+#[serde(rename = "commons::Handle")]
+struct Named(Handle);
 
 impl Serialize for Segment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(message::HANDLE, &Leaving(self))
+    }
+}
+
+/// A segment whose handle is written: only now, when who writes knows of it, is it pinned.
+struct Leaving<'a>(&'a Segment);
+
+impl Serialize for Leaving<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         region::refresh_after_fork();
-        let attachment = self.attachment();
+        let attachment = self.0.attachment();
         let _ = attachment.slot(); // in a forked child, the descriptor becomes its own first
         let me = ProcessId::current().map_err(serde::ser::Error::custom)?;
         let hold = attachment.hold();
@@ -66,7 +79,7 @@ impl Serialize for Segment {
             device: hold.inode().device,
             inode: hold.inode().number,
             id: attachment.header().id,
-            pinned: pins::pin(self),
+            pinned: pins::pin(self.0),
         };
         handle.serialize(serializer)
     }
@@ -87,9 +100,9 @@ impl Segment {
         expected: &Expected,
         then: impl FnOnce(Self) -> Result<R>,
     ) -> Result<R, D::Error> {
-        let handle = Handle::deserialize(deserializer)?;
+        let Named(handle) = Named::deserialize(deserializer)?;
         let segment = handle.attach(expected).map_err(message::refuse)?;
-        let received = handle.pinned.then(|| Received::new(&segment));
+        let received = Received::new(&segment, handle.pinned);
         let result = then(segment);
         drop(received);
         result.map_err(message::refuse)
@@ -203,7 +216,7 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
-    use std::{alloc, sync::atomic::Ordering::*};
+    use std::alloc;
 
     use super::*;
     use crate::{
@@ -260,14 +273,14 @@ mod tests {
         let sent = segment("pin");
         let path = sent.0.attachment().hold().path().unwrap().to_owned();
         let bytes = pinning(|| message::encode(&(&sent, &sent))).unwrap();
-        assert_eq!(sent.0.attachment().pins().load(Acquire), 2);
+        assert_eq!(sent.0.attachment().own_pins(), 2);
         drop(sent);
         assert!(exists(&path));
         assert!(!wait_for_pins(Deadline::after(Duration::from_millis(20)), &mut || true));
         assert!(!wait_for_pins(Deadline::NEVER, &mut || false), "a dead receiver is not waited for");
 
         let (one, two): (Sent, Sent) = message::decode(&bytes).unwrap();
-        assert_eq!(two.0.attachment().pins().load(Acquire), 0);
+        assert_eq!(two.0.attachment().own_pins(), 0);
         assert!(wait_for_pins(Deadline::after(Duration::from_secs(10)), &mut || true));
         drop((one, two));
         assert!(!exists(&path), "the pins are gone");
@@ -281,7 +294,7 @@ mod tests {
     fn what_is_kept_stays_alive_however_often_it_is_read() {
         let sent = segment("kept");
         let path = sent.0.attachment().hold().path().unwrap().to_owned();
-        let pins = |sent: &Sent| sent.0.attachment().pins().load(Acquire);
+        let pins = |sent: &Sent| sent.0.attachment().own_pins();
         let (bytes, kept) = keeping(|| message::encode(&sent)).unwrap();
         let _refused =
             keeping(|| message::encode(&sent).and(Err::<(), _>(Error::new(ErrorKind::Os, "")))).unwrap_err();
@@ -298,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_received_in_part_is_taken_back_whole() {
         let [first, second] = ["first", "second"].map(segment);
-        let pins = |sent: &Sent| sent.0.attachment().pins().load(Acquire);
+        let pins = |sent: &Sent| sent.0.attachment().own_pins();
         let write = || pinning_for(|| message::encode(&(&first, &second, 7u8))).unwrap();
 
         let (bytes, unreceived) = write();
@@ -330,9 +343,9 @@ mod tests {
             Err(_) => Ok(()),
         });
         assert_eq!(refused, Err("the pipe is broken"));
-        assert_eq!(sent.0.attachment().pins().load(Acquire), 0);
+        assert_eq!(sent.0.attachment().own_pins(), 0);
         let outside = message::encode(&sent).unwrap();
-        assert_eq!(sent.0.attachment().pins().load(Acquire), 0);
+        assert_eq!(sent.0.attachment().own_pins(), 0);
         drop(message::decode::<Sent>(&outside).unwrap());
         drop(sent);
         assert!(!exists(&path));

@@ -188,16 +188,18 @@ impl Crew {
     }
 
     /// As many workers as there is work for.
-    fn heal(self: &Arc<Self>, office: &mut Office) {
-        if office.resting || office.frozen {
-            return;
-        }
-        let wanted = match (office.stage, self.habits.idle_timeout) {
+    fn wanted(&self, office: &Office) -> usize {
+        match (office.stage, self.habits.idle_timeout) {
+            _ if office.resting || office.frozen => 0,
             (Stage::Terminated, _) => 0,
             (Stage::Open, None) => self.habits.workers,
             _ => self.habits.workers.min(office.books.waiting.len() + office.books.running.len()),
-        };
-        if let Err(error) = self.hire(office, wanted)
+        }
+    }
+
+    /// Starts those that are wanted. On the pool's thread, so that they may use the CPUs of who made the pool.
+    fn heal(self: &Arc<Self>, office: &mut Office) {
+        if let Err(error) = self.hire(office, self.wanted(office))
             && office.workers.iter().flatten().next().is_none()
         {
             self.give_up(office, &error.to_string());
@@ -237,7 +239,8 @@ impl Crew {
         office.books.waiting.push_back(make(number));
         office.resting = false;
         self.hand_out(&mut office);
-        if office.workers.iter().any(Option::is_none) {
+        if office.workers.iter().flatten().count() < self.wanted(&office) && self.nudge(NOBODY).is_err() {
+            // The pool's thread has more to read than there is room for.
             self.heal(&mut office);
         }
         self.unlock(office);
