@@ -51,16 +51,24 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        let (array, rest) = self.bytes.as_slice().split_first_chunk().ok_or_else(breaks_off)?;
-        self.bytes = rest.iter();
-        Ok(*array)
+        let array = *self.bytes.as_slice().first_chunk().ok_or_else(breaks_off)?;
+        self.skip(N);
+        Ok(array)
+    }
+
+    /// Goes past what was read. Only the beginning of what is left is stored for it, not its end as well.
+    #[inline(always)]
+    fn skip(&mut self, bytes: usize) {
+        if let Some(last) = bytes.checked_sub(1) {
+            self.bytes.nth(last);
+        }
     }
 
     #[inline]
     fn slice(&mut self) -> Read<&'de [u8]> {
         let length = usize::try_from(self.length()?).unwrap_or(usize::MAX);
-        let (slice, rest) = self.bytes.as_slice().split_at_checked(length).ok_or_else(breaks_off)?;
-        self.bytes = rest.iter();
+        let slice = self.bytes.as_slice().get(..length).ok_or_else(breaks_off)?;
+        self.skip(length);
         Ok(slice)
     }
 

@@ -122,15 +122,31 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
+        if self.head().ring.send_simply(&self.memory, bytes, &self.send_habit) {
+            return Ok(());
+        }
+        self.send_with_care(bytes, deadline, peers)
+    }
+
+    #[inline(never)]
+    fn send_with_care(
+        &self,
+        bytes: &impl Source,
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
         match self.try_send(SMALLEST, bytes, deadline) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.head().ring.let_room_come(&self.sending);
+                Ok(())
+            }
             Err(fault) => self.send_after(fault, bytes, deadline, peers),
         }
     }
 
-    #[inline(always)]
     fn try_send(&self, made: u32, bytes: &impl Source, deadline: Deadline) -> Result<(), SendFault> {
-        self.head().ring.try_send(&self.memory, made, bytes, Request { habit: &self.send_habit, deadline })
+        let request = Request { habit: &self.send_habit, deadline };
+        self.head().ring.try_send(&self.memory, made, bytes, request)
     }
 
     /// Goes on after a first attempt that has not sent.
@@ -226,13 +242,33 @@ impl Core {
         deadline: Deadline,
         peers: Option<Side>,
     ) -> Result<(), Fault> {
+        if self.receive_simply(bytes) { Ok(()) } else { self.receive_with_care(bytes, deadline, peers) }
+    }
+
+    /// Most messages are in the ring, and none was returned.
+    #[inline(always)]
+    fn receive_simply<S: Sink>(&self, bytes: &mut S) -> bool {
+        !self.has_returned() && self.head().ring.receive_simply(&self.memory, bytes, &self.receive_habit)
+    }
+
+    #[inline(never)]
+    fn receive_with_care<S: Sink>(
+        &self,
+        bytes: &mut S,
+        deadline: Deadline,
+        peers: Option<Side>,
+    ) -> Result<(), Fault> {
         let mut late = false;
-        // Most messages are in the ring, and none was returned.
         while !self.has_returned() {
             match self.try_receive(bytes, deadline, |received, _| received.elsewhere.is_none()) {
                 Ok(true) => return Ok(()),
                 Ok(false) => break,
-                Err(fault) => self.wait(fault, deadline, peers, &mut late)?,
+                Err(fault) => {
+                    self.wait(fault, deadline, peers, &mut late)?;
+                    if self.receive_simply(bytes) {
+                        return Ok(());
+                    }
+                }
             }
         }
         self.receive_any(bytes, deadline, peers, late)
@@ -263,12 +299,11 @@ impl Core {
         }
     }
 
-    #[inline(always)]
     pub(super) fn try_receive<S: Sink>(
         &self,
         bytes: &mut S,
         deadline: Deadline,
-        keep: impl FnOnce(&Received, &mut S) -> bool,
+        keep: impl FnMut(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let head = self.head();
         let died = || head.leases.void_untaken(&head.ring);

@@ -66,18 +66,24 @@ pub(crate) struct Request<'a> {
     pub(crate) deadline: Deadline,
 }
 
+/// That its keeper is inside: in this seat, whose counter this is meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the lock is held until it is left"]
+pub(crate) struct Entered {
+    seat: usize,
+    counter: u32,
+}
+
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the lock is held until it is unlocked"]
 pub(crate) enum Hold {
-    /// By who kept it, from this seat.
-    Entered(usize),
+    Entered(Entered),
     Locked(Acquired),
 }
 
 impl Hold {
     /// Whether the last owner died inside.
-    #[inline]
     pub(crate) fn is_after_a_death(self) -> bool {
         self == Self::Locked(Acquired::OwnerDied)
     }
@@ -116,12 +122,75 @@ impl BiasedMutex {
         self.raw.spare(which)
     }
 
+    /// Enters a lock that the calling thread keeps; nobody has died inside. Who cannot enter locks anew.
+    #[inline(always)]
+    pub(crate) fn enter(&self, habit: &Habit) -> Option<Entered> {
+        let (seat, thread) = (habit.seat(), Thread::current());
+        // A thread that has been forked finds no segment.
+        let slot = thread.recent_slot(self.raw.address())?;
+        if seat >= SEATS || self.sitters[seat].load(Relaxed) != name(slot, thread) {
+            return None;
+        }
+        let outside = self.counters[seat].load(Relaxed);
+        if is_inside(outside) {
+            // This thread itself, in a signal handler, or one that died and had the same id.
+            return None;
+        }
+        let counter = self.step(seat, outside);
+        barrier::light();
+        if self.raw.word_is(KEPT | thread.tid()) {
+            return Some(Entered { seat, counter });
+        }
+        self.step(seat, counter);
+        None
+    }
+
+    #[inline(always)]
+    pub(crate) fn leave(&self, Entered { seat, counter }: Entered) {
+        // In a child that was forked meanwhile the seat is its parent's.
+        if self.sitters[seat].load(Relaxed) as u32 == Thread::current().tid() {
+            self.step(seat, counter);
+        }
+    }
+
+    /// Enters, or takes the lock anew.
+    pub(crate) fn lock(&self, request: Request<'_>) -> Result<Hold, LockFault> {
+        match self.enter(request.habit) {
+            Some(entered) => Ok(Hold::Entered(entered)),
+            None => self.lock_anew(request).map(Hold::Locked),
+        }
+    }
+
+    pub(crate) fn unlock(&self, habit: &Habit, hold: Hold) {
+        match hold {
+            Hold::Entered(entered) => self.leave(entered),
+            Hold::Locked(_) => self.unlock_anew(habit),
+        }
+    }
+
     /// Takes the lock if it is free within the time, and one that a living thread holds also when the
     /// deadline passes in that instant. One that a stopped process holds it does not wait for.
-    #[inline(always)]
-    pub(crate) fn lock(&self, request: Request<'_>) -> Result<Hold, LockFault> {
-        let seat = request.habit.seat();
-        if self.enter(seat) { Ok(Hold::Entered(seat)) } else { self.lock_word(request) }
+    pub(crate) fn lock_anew(&self, request: Request<'_>) -> Result<Acquired, LockFault> {
+        request.habit.notice_loss(|seat| self.counters[seat].load(Relaxed));
+        if self.raw.lock_free_one() {
+            return Ok(Acquired::Released);
+        }
+        self.lock_contended(request.deadline)
+    }
+
+    /// Gives back what was locked anew, or keeps it where that has become a habit.
+    pub(crate) fn unlock_anew(&self, habit: &Habit) {
+        if !habit.is_formed() {
+            self.raw.unlock();
+            return;
+        }
+        let seat = self.take_seat();
+        // First as ever, since of a lock that is free the kernel knows whom to wake if this thread dies.
+        self.raw.unlock();
+        match seat.filter(|_| self.raw.keep_free_one(KEPT | Thread::current().tid())) {
+            Some(seat) => habit.keep(seat, self.counters[seat].load(Relaxed)),
+            None => habit.lose(),
+        }
     }
 
     /// Takes the lock if nobody is inside. It is given back by [`BiasedMutex::release`].
@@ -135,64 +204,26 @@ impl BiasedMutex {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn unlock(&self, habit: &Habit, hold: Hold) {
-        match hold {
-            // In a child that was forked meanwhile the seat is its parent's.
-            Hold::Entered(seat) if self.sitters[seat].load(Relaxed) as u32 != Thread::current().tid() => {}
-            Hold::Entered(seat) => self.step(seat),
-            Hold::Locked(_) => self.unlock_word(habit),
-        }
-    }
-
     pub(crate) fn release(&self) {
         self.raw.unlock();
     }
 
-    /// The calling thread, whose seat this is, comes or goes.
+    /// The calling thread, whose seat this is and who has read or stored this counter last, comes or goes.
+    /// It passes the counter on and does not read it again: between two messages nothing takes longer than
+    /// what is read just after it was stored.
     #[inline(always)]
-    fn step(&self, seat: usize) {
-        let counter = &self.counters[seat];
-        counter.store(counter.load(Relaxed).wrapping_add(1), Release);
+    fn step(&self, seat: usize, counter: u32) -> u32 {
+        let next = counter.wrapping_add(1);
+        self.counters[seat].store(next, Release);
+        next
     }
 
-    #[inline(always)]
     fn is_inside(&self, seat: usize, order: Ordering) -> bool {
-        !self.counters[seat].load(order).is_multiple_of(2)
-    }
-
-    #[inline(always)]
-    fn enter(&self, seat: usize) -> bool {
-        let thread = Thread::current();
-        // A thread that has been forked finds no segment.
-        let Some(slot) = thread.recent_slot(self.raw.address()) else { return false };
-        // Inside is then this thread itself, in a signal handler, or one that died and had the same id.
-        if seat >= SEATS
-            || self.sitters[seat].load(Relaxed) != name(slot, thread)
-            || self.is_inside(seat, Relaxed)
-        {
-            return false;
-        }
-        self.step(seat);
-        barrier::light();
-        if self.raw.word_is(KEPT | thread.tid()) {
-            return true;
-        }
-        self.step(seat);
-        false
-    }
-
-    #[inline(never)]
-    fn lock_word(&self, request: Request<'_>) -> Result<Hold, LockFault> {
-        request.habit.notice_loss(|seat| self.counters[seat].load(Relaxed));
-        if self.raw.lock_free_one() {
-            return Ok(Hold::Locked(Acquired::Released));
-        }
-        self.lock_contended(request.deadline)
+        is_inside(self.counters[seat].load(order))
     }
 
     #[cold]
-    fn lock_contended(&self, deadline: Deadline) -> Result<Hold, LockFault> {
+    fn lock_contended(&self, deadline: Deadline) -> Result<Acquired, LockFault> {
         if self.is_own() {
             return Err(LockFault::OwnLock);
         }
@@ -207,10 +238,10 @@ impl BiasedMutex {
                         (turns, last) = (turns - 1, keeper);
                         sleep(PATIENCE);
                     } else if let Some(acquired) = self.take_away(end)? {
-                        return Ok(Hold::Locked(acquired));
+                        return Ok(acquired);
                     }
                 }
-                taken => return self.after(taken?, end).map(Hold::Locked),
+                taken => return self.after(taken?, end),
             }
         }
     }
@@ -298,23 +329,9 @@ impl BiasedMutex {
     /// Gives an empty seat to another thread, or to nobody.
     fn clear(&self, seat: usize, sitter: u64) {
         self.sitters[seat].store(sitter, Relaxed);
-        if self.is_inside(seat, Relaxed) {
-            self.step(seat);
-        }
-    }
-
-    #[inline(never)]
-    fn unlock_word(&self, habit: &Habit) {
-        if !habit.is_formed() {
-            self.raw.unlock();
-            return;
-        }
-        let seat = self.take_seat();
-        // First as ever, since of a lock that is free the kernel knows whom to wake if this thread dies.
-        self.raw.unlock();
-        match seat.filter(|_| self.raw.keep_free_one(KEPT | Thread::current().tid())) {
-            Some(seat) => habit.keep(seat, self.counters[seat].load(Relaxed)),
-            None => habit.lose(),
+        let counter = self.counters[seat].load(Relaxed);
+        if is_inside(counter) {
+            self.step(seat, counter);
         }
     }
 
@@ -339,6 +356,11 @@ impl BiasedMutex {
         self.clear(seat, name);
         Some(seat)
     }
+}
+
+#[inline(always)]
+fn is_inside(counter: u32) -> bool {
+    !counter.is_multiple_of(2)
 }
 
 /// What tells a thread from all that live, and from nearly all that had its id before.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     deadline::Deadline,
     primitive::Ordering::*,
-    raw::{biased::Request, mutex::LockFault, prefetch},
+    raw::{biased::Request, habit::Habit, mutex::LockFault, prefetch},
 };
 
 /// Why no message was received.
@@ -47,10 +47,22 @@ pub(crate) struct Received {
 }
 
 impl RawRing {
+    /// Takes the first message if the calling thread keeps the lock and it is short and in the smallest ring;
+    /// whether it did. Nearly all messages of a busy queue: nothing else is put into memory for them.
+    #[inline(always)]
+    pub(crate) fn receive_simply<S: Sink>(&self, area: &impl Area, bytes: &mut S, habit: &Habit) -> bool {
+        let Some(entered) = self.consumers.lock.enter(habit) else { return false };
+        let taken = self.take_short(area, bytes, |_, _| true).is_some();
+        self.consumers.lock.leave(entered);
+        if taken {
+            self.consumers.room.ring(1);
+        }
+        taken
+    }
+
     /// Takes the first message if one waits. `keep` is given it before it counts as taken: it fetches
     /// what is elsewhere, and may refuse. `died` runs under the lock if its last owner died; `give_back`
     /// is told up to where elsewhere everything is taken.
-    #[inline(always)]
     pub(crate) fn try_receive<S: Sink>(
         &self,
         area: &impl Area,
@@ -58,7 +70,7 @@ impl RawRing {
         request: Request<'_>,
         died: impl FnOnce(),
         give_back: impl Fn(u64),
-        keep: impl FnOnce(&Received, &mut S) -> bool,
+        keep: impl FnMut(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
         let hold = match self.consumers.lock.lock(request) {
             Ok(hold) => hold,
@@ -134,38 +146,49 @@ impl RawRing {
     }
 
     /// Takes the first message if `keep` wants it. The caller holds the consumers' lock.
-    #[inline(always)]
     fn take_first<S: Sink>(
         &self,
         area: &impl Area,
         bytes: &mut S,
         give_back: impl Fn(u64),
-        keep: impl FnOnce(&Received, &mut S) -> bool,
+        mut keep: impl FnMut(&Received, &mut S) -> bool,
     ) -> Result<bool, ReceiveFault> {
-        let head = Position(self.consumers.head.load(Relaxed));
-        if head.is_in_first() {
-            // Nearly all messages: in the smallest ring, whose size the compiler knows.
-            let ring = area.first();
-            let at = head.word() % FIRST;
-            let bits = ring[at as usize].load(Acquire);
-            if let Some((index, len)) = Header::of_short(bits) {
-                let need = words_for(len);
-                let word = |at: u64| &ring[(at % FIRST) as usize];
-                // Only where more waits: a line that nobody has written yet is the producer's to have.
-                if enters_line(at + need, need) && word(at + need).load(Relaxed) != 0 {
-                    prefetch::for_reading(word(at + need + prefetch::AHEAD));
-                }
-                prefetch::for_writing(word(at));
-                copy_out(ring, at, bytes.room(len as usize));
-                if !keep(&Received { position: head, elsewhere: None }, bytes) {
-                    return Ok(false);
-                }
-                self.taken().store(index.wrapping_add(1), Relaxed);
-                self.consumers.head.store(head.plus(need).0, Release);
-                return Ok(true);
-            }
+        match self.take_short(area, bytes, &mut keep) {
+            Some(kept) => Ok(kept),
+            None => self.take_any(area, bytes, give_back, keep),
         }
-        self.take_any(area, bytes, give_back, keep)
+    }
+
+    /// Takes the first message if it is short, in the smallest ring, whose size the compiler knows, and
+    /// `keep` wants it; whether it does.
+    #[inline(always)]
+    fn take_short<S: Sink>(
+        &self,
+        area: &impl Area,
+        bytes: &mut S,
+        keep: impl FnOnce(&Received, &mut S) -> bool,
+    ) -> Option<bool> {
+        let head = Position(self.consumers.head.load(Relaxed));
+        if !head.is_in_first() {
+            return None;
+        }
+        let ring = area.first();
+        let at = head.word() % FIRST;
+        let (index, len) = Header::of_short(ring[at as usize].load(Acquire))?;
+        let need = words_for(len);
+        let word = |at: u64| &ring[(at % FIRST) as usize];
+        // Only where more waits: a line that nobody has written yet is the producer's to have.
+        if enters_line(at + need, need) && word(at + need).load(Relaxed) != 0 {
+            prefetch::for_reading(word(at + need + prefetch::AHEAD));
+        }
+        prefetch::for_writing(word(at));
+        copy_out(ring, at, bytes.room(len as usize));
+        let kept = keep(&Received { position: head, elsewhere: None }, bytes);
+        if kept {
+            self.taken().store(index.wrapping_add(1), Relaxed);
+            self.consumers.head.store(head.plus(need).0, Release);
+        }
+        Some(kept)
     }
 
     /// As `take_first`, in whatever ring and however long.

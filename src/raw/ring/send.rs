@@ -24,6 +24,7 @@ use crate::{
     raw::{
         backoff,
         biased::{Hold, Request},
+        habit::Habit,
         mutex::LockFault,
         prefetch,
     },
@@ -52,8 +53,27 @@ pub(crate) enum SendFault {
 const LOOKS_FOR_ROOM: u32 = 40;
 
 impl RawRing {
-    /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
+    /// Sends if the calling thread keeps the lock and the message simply goes to the end of the smallest
+    /// ring, as far as is known without a look at what consumers write; whether it did. Nearly all messages of a busy queue: nothing else is put into memory for them.
     #[inline(always)]
+    pub(crate) fn send_simply(&self, area: &impl Area, bytes: &impl Source, habit: &Habit) -> bool {
+        let Some(entered) = self.producers.lock.enter(habit) else { return false };
+        let need = words_for(bytes.len() as u64);
+        let tail = Position(self.producers.tail.load(Relaxed));
+        let index = self.sent().load(Relaxed);
+        let simply = !self.is_closed() && self.is_below_limit_seen(index) && self.goes_to_first(tail, need);
+        if simply {
+            let header = Header::Message { index, len: bytes.len() as u64, kind: Kind::Here };
+            self.commit(area.first(), tail, need, header, bytes);
+        }
+        self.producers.lock.leave(entered);
+        if simply {
+            self.producers.message.ring(1);
+        }
+        simply
+    }
+
+    /// Sends if there is room now. `made` has a bit for each ring that this process has made sure of.
     pub(crate) fn try_send(
         &self,
         area: &impl Area,
@@ -113,7 +133,6 @@ impl RawRing {
         Ok(())
     }
 
-    #[inline(always)]
     fn lock(&self, area: &impl Area, request: Request<'_>) -> Result<Hold, SendFault> {
         let hold = match self.producers.lock.lock(request) {
             Ok(hold) => hold,
@@ -126,7 +145,6 @@ impl RawRing {
         Ok(hold)
     }
 
-    #[inline(always)]
     fn unlock(&self, request: Request<'_>, hold: Hold, sent: Result<(), SendFault>) -> Result<(), SendFault> {
         self.producers.lock.unlock(request.habit, hold);
         if sent.is_ok() {
@@ -198,7 +216,6 @@ impl RawRing {
     }
 
     /// The caller holds the producers' lock.
-    #[inline(always)]
     fn send_locked(
         &self,
         area: &impl Area,
@@ -215,8 +232,7 @@ impl RawRing {
         let index = self.sent().load(Relaxed);
         self.check_limit(index)?;
         let header = Header::Message { index, len, kind };
-        if tail.is_in_first() && self.has_room(FIRST, tail, need) {
-            // Nearly all messages: in the smallest ring, whose size the compiler knows.
+        if self.goes_to_first(tail, need) {
             self.commit(area.first(), tail, need, header, bytes);
             return Ok(());
         }
@@ -241,15 +257,34 @@ impl RawRing {
         self.producers.tail.store(next.0, Release);
     }
 
-    #[inline]
     fn check_limit(&self, sent: u32) -> Result<(), SendFault> {
-        let limit = self.rest.limit.load(Relaxed);
-        if limit == 0 || sent.wrapping_sub(self.taken_seen().load(Relaxed)) < limit {
-            return Ok(());
+        if !self.is_below_limit_seen(sent) {
+            self.taken_seen().store(self.taken().load(Acquire), Relaxed);
         }
-        let taken = self.taken().load(Acquire);
-        self.taken_seen().store(taken, Relaxed);
-        if sent.wrapping_sub(taken) < limit { Ok(()) } else { Err(SendFault::Full) }
+        if self.is_below_limit_seen(sent) { Ok(()) } else { Err(SendFault::Full) }
+    }
+
+    /// Whether fewer messages wait than may, by what was seen of the consumers.
+    #[inline(always)]
+    fn is_below_limit_seen(&self, sent: u32) -> bool {
+        let limit = self.rest.limit.load(Relaxed);
+        limit == 0 || sent.wrapping_sub(self.taken_seen().load(Relaxed)) < limit
+    }
+
+    /// After a message that nearly as many wait before as may: lets room come before the next. Each look
+    /// takes the consumers' line away from them, and here it would find room for one or two messages.
+    pub(crate) fn let_room_come(&self, pace: &Pace) {
+        let limit = self.rest.limit.load(Relaxed);
+        let waiting = self.sent().load(Relaxed).wrapping_sub(self.taken_seen().load(Relaxed));
+        if limit != 0 && waiting > limit - limit / 8 {
+            self.linger(pace);
+        }
+    }
+
+    /// Whether a message goes to `tail` in the smallest ring, whose size the compiler knows.
+    #[inline(always)]
+    fn goes_to_first(&self, tail: Position, need: u64) -> bool {
+        tail.is_in_first() && self.has_room(FIRST, tail, need)
     }
 
     /// Whether `need` words and the 0 behind them fit at `tail` into its ring of so many words.
