@@ -4,11 +4,11 @@ use crate::{error::Result, message::Message, process::handle::Process};
 
 /// Runs `f(args)` in a new process.
 ///
-/// The process is this program started once more, so `f` is a plain function or a closure that
-/// captures nothing; what it needs comes in `args`. It shares standard input, output and error, the
-/// environment and the working directory with its parent, and no other descriptor; what else the
-/// system gives each thread is that of the calling one (CPUs, priority, rights). It ends with its parent, however that ends, and not with that thread. Any
-/// thread may call this, and workers may too.
+/// The process is this program started once more, so `f` is a plain function or a closure that captures
+/// nothing; what it needs comes in `args`. It shares standard input, output and error, the environment
+/// and the working directory with its parent, and no other descriptor; what else the system gives each
+/// thread is that of the calling one (CPUs, priority, rights). It ends with its parent, however that
+/// ends, and not with that thread. Any thread may call this, and workers may too.
 ///
 /// A closure that captures does not compile:
 ///

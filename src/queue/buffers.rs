@@ -36,8 +36,7 @@ fn take_spare() -> Box<More> {
 
 #[cold]
 fn give_back(mut more: Box<More>) {
-    // Here, where another message may be sent meanwhile, and not when it is used again.
-    drop(std::mem::take(&mut more.pins));
+    more.pins = Pins::default();
     if more.heap.capacity() <= KEPT {
         let _ = SPARE.try_with(|place| place.set(Some(more)));
     }

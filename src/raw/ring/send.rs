@@ -54,7 +54,8 @@ const LOOKS_FOR_ROOM: u32 = 40;
 
 impl RawRing {
     /// Sends if the calling thread keeps the lock and the message simply goes to the end of the smallest
-    /// ring, as far as is known without a look at what consumers write; whether it did. Nearly all messages of a busy queue: nothing else is put into memory for them.
+    /// ring, as far as is known without a look at how many were taken; whether it did. Nearly all messages
+    /// of a busy queue: nothing else is put into memory for them.
     #[inline(always)]
     pub(crate) fn send_simply(&self, area: &impl Area, bytes: &impl Source, habit: &Habit) -> bool {
         let Some(entered) = self.producers.lock.enter(habit) else { return false };
