@@ -183,6 +183,29 @@ fn a_tree_goes_although_the_thread_that_started_it_ends_meanwhile() {
     }));
 }
 
+/// As above, for threads of the tree itself.
+#[test]
+fn a_tree_goes_although_threads_in_it_end_meanwhile() {
+    let _bounded = bounded("a tree whose threads end");
+    join(commons::spawn((), |()| {
+        adopt_orphans();
+        for _ in 0..20 {
+            let root = commons::spawn((), |()| -> () {
+                let start = || drop(commons::spawn((), |()| -> () { park() }));
+                (0..8).for_each(|_| thread::spawn(start).join().unwrap());
+                loop {
+                    thread::spawn(start).join().unwrap();
+                }
+            });
+            let root = root.unwrap();
+            thread::sleep(Duration::from_millis(15));
+            let start = Instant::now();
+            kill_tree(&root, 0);
+            assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
+        }
+    }));
+}
+
 #[test]
 fn a_tree_of_shells_that_grows_meanwhile_goes() {
     growing("a_tree_of_shells_that_grows_meanwhile_goes", by_shells);

@@ -246,6 +246,52 @@ fn an_end_on_its_way_is_gone_when_its_sender_is_killed() {
     assert!(matches!(post.recv().unwrap().send(&1), Err(SendError::Disconnected)));
 }
 
+/// It is in one process or in one message at any time, and in neither place when that is looked at.
+#[test]
+fn an_end_that_goes_round_is_always_somewhere() {
+    type Post = Queue<Sender<u32>>;
+    let _guard = bounded("an end that goes round");
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let posts: [Post; 2] = [(); 2].map(|()| Queue::unbounded().unwrap());
+    posts[0].send(&sender).unwrap();
+    drop(sender);
+    let hand_on = |(from, to): (Post, Post)| -> u64 {
+        let rounds = from.iter().map_while(|sender| to.send(&sender.unwrap()).ok());
+        rounds.count() as u64
+    };
+    let [one, other] = &posts;
+    let handers = [(one, other), (other, one)];
+    let handers = handers.map(|(from, to)| commons::spawn((from.clone(), to.clone()), hand_on));
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        for _ in 0..1000 {
+            assert!(matches!(receiver.try_recv(), Err(TryRecvError::Empty)));
+        }
+        let waited = receiver.recv_timeout(Duration::from_millis(30));
+        assert!(matches!(waited, Err(RecvTimeoutError::TimedOut)), "{waited:?}");
+    }
+    posts.iter().for_each(Queue::close);
+    let rounds: u64 = handers.map(join).iter().sum();
+    println!("it went {rounds} times to another process");
+    drop(posts);
+    assert!(matches!(soon("hearing of it", || receiver.recv()), Err(RecvError::Disconnected)));
+}
+
+/// More messages than a small count can hold.
+#[test]
+fn an_object_may_be_in_very_many_messages() {
+    let _guard = bounded("very many handles");
+    let (sender, receiver) = commons::channel::<u32>(10).unwrap();
+    let post = Queue::<Sender<u32>>::unbounded().unwrap();
+    (0..66_000).for_each(|_| post.send(&sender).unwrap());
+    drop(sender);
+    for _ in 0..66_000 {
+        assert!(matches!(receiver.try_recv(), Err(TryRecvError::Empty)));
+        drop(post.recv().unwrap());
+    }
+    assert!(matches!(soon("hearing of it", || receiver.recv()), Err(RecvError::Disconnected)));
+}
+
 /// Receives what is left when its thread ends.
 struct Drain(Receiver<Value<u32>>);
 

@@ -80,7 +80,7 @@ fn info_tells_what_it_is_and_who_has_it() {
         ("AtomicArray", "u32", &[6][..])
     );
     assert_eq!((info.element_size, info.element_align, info.payload_bytes), (4, 4, 24));
-    assert_eq!((info.file_bytes, info.creator_pid), (4352 + 24, std::process::id()));
+    assert_eq!((info.file_bytes, info.creator_pid), (6400 + 24, std::process::id()));
     assert_eq!(BTreeSet::from_iter(info.attached), BTreeSet::from([std::process::id(), other.pid()]));
     let fields = Shared::info(&Shared::new([const { AtomicU64::new(0) }; 3]).unwrap()).fields;
     assert_eq!((fields[0].name.as_str(), fields[0].count, fields[0].stride), ("[]", 3, 8));

@@ -43,6 +43,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// say of what type it is, so types that ask cannot cross: `#[serde(untagged)]`, `#[serde(tag)]`,
 /// `#[serde(flatten)]`, `#[serde(skip_serializing_if)]` and `serde_json::Value` give an error of kind
 /// [`ErrorKind::Decode`] or [`ErrorKind::Encode`]. A field that is skipped must be skipped both ways.
+/// A handle in a message keeps its object alive until it arrives; one that a type writes by another
+/// serializer, into a text in the message perhaps, does not.
 /// Values may lie in each other 500 levels deep, and 65,536 elements of a message may have no byte.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another process",

@@ -2,8 +2,9 @@
 //!
 //! Everybody is stopped first: who stands still starts nobody, ends not, and collects nobody. Then
 //! nothing new turns up, and all are killed, children before their parents: a worker wakes up when
-//! its parent dies. It also does when the thread ends that started it, which can be one of this process;
-//! so the root, whose parent alone is not stopped, is stopped again and again, and looked at last.
+//! its parent dies. It also does when the thread ends that started it, which can be one of this process
+//! or one that is on its way out where it is stopped; so all are stopped again and again, and the root,
+//! whose parent alone goes on, is looked at last.
 //!
 //! Never a stranger: a process counts as a child if `/proc` says so in a look that was taken while
 //! neither it nor its parent had ended, by descriptors that were opened before. Until a process has
@@ -49,7 +50,7 @@ pub(crate) fn kill(root: BorrowedFd<'_>, pid: u32) -> io::Result<()> {
         let stopped = tree.stop(limit);
         tree.kill_descendants();
         // Awake it may have started another one.
-        if stopped.is_err() || stand_still(&tree.members[..1], limit) {
+        if stopped.is_err() || limit.has_passed() || stand_still(&tree.members[..1], limit) {
             let killed = tree.kill_root();
             return stopped.and(killed);
         }
@@ -76,7 +77,7 @@ impl Tree<'_> {
     fn stop(&mut self, deadline: Deadline) -> io::Result<()> {
         let mut patience = Deadline::after(PATIENCE);
         loop {
-            unless_gone(pidfd::stop(self.members[0].process.as_fd()))?;
+            self.stop_again()?;
             let still = stand_still(&self.members, patience);
             let grown = self.adopt()?;
             // They stood still before that look and after it, so it has shown all of their children.
@@ -93,6 +94,11 @@ impl Tree<'_> {
                 thread::sleep(PAUSE);
             }
         }
+    }
+
+    /// Stops all members, some of which may have been woken.
+    fn stop_again(&self) -> io::Result<()> {
+        self.members.iter().try_for_each(|member| unless_gone(pidfd::stop(member.process.as_fd())))
     }
 
     /// Stops the descendants that are no members yet, and makes them members; whether there were any.

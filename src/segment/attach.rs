@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     file::{self, with_descriptors},
-    header::Header,
+    header::{Header, MOVES},
     info::{self, SegmentInfo},
     layout,
     lifecycle::{Hold, Patience},
@@ -80,15 +80,16 @@ impl Attachment {
         &self.recovering
     }
 
-    /// What counts the messages with this segment that this process has sent and nobody has received yet;
-    /// `None` if it could not get a slot after a fork.
-    pub(crate) fn own_turn(&self) -> Option<&AtomicU32> {
-        rows::turn(&self.mapping, self.slot())
+    /// How many handles this process has sent and nobody has received yet; 0 if it could not get a slot
+    /// after a fork.
+    pub(crate) fn own_pins(&self) -> u32 {
+        rows::pins(&self.mapping, self.slot())
     }
 
-    /// How many those are.
-    pub(crate) fn own_pins(&self) -> u16 {
-        self.own_turn().map_or(0, |turn| rows::pins(turn.load(Acquire)))
+    /// Counts up whenever an end of a channel has come, or a handle in a message has come or gone, after that was
+    /// counted.
+    pub(crate) fn moves(&self) -> &AtomicU32 {
+        self.mapping.word32(MOVES)
     }
 
     /// Where the payload is. INVARIANT of a checked header: it lies inside the mapping.

@@ -26,6 +26,9 @@ pub(crate) const MAX_DIMENSIONS: usize = 8;
 /// The strictest alignment: a page.
 pub(crate) const MAX_ALIGN: u64 = 4096;
 
+/// How often an end of a channel has come, or a handle in a message has come or gone, modulo 2^32.
+pub(crate) const MOVES: usize = offset_of!(Image, moves);
+
 const MAGIC: [u8; 8] = *b"COMMONS\x1a";
 const VERSION: u32 = 1;
 const POINTER_BITS: u8 = usize::BITS as u8;
@@ -48,7 +51,7 @@ struct Image {
     pid_namespace: u64,
     time_namespace: u64,
     creator_pid: u32,
-    reserved: u32,
+    moves: u32,
     creator_start: u64,
     id: [u8; 16],
     payload_offset: u64,
@@ -78,7 +81,7 @@ macro_rules! offsets {
 
 offsets! {
     magic 0  version 8  pointer_bits 12  endianness 13  kind 14  flags 16  mode 20  boot 24
-    pid_namespace 40  time_namespace 48  creator_pid 56  reserved 60  creator_start 64  id 72
+    pid_namespace 40  time_namespace 48  creator_pid 56  moves 60  creator_start 64  id 72
     payload_offset 88  payload_len 96  element_size 104  element_align 112  element_count 120
     fingerprint 128  dimensions 136  schema_len 140  shape 144  type_name 208
 }
@@ -124,7 +127,7 @@ impl Header {
             pid_namespace: self.home.pid_namespace,
             time_namespace: self.home.time_namespace,
             creator_pid: self.creator.pid,
-            reserved: 0,
+            moves: 0,
             creator_start: self.creator.start,
             id: self.id,
             payload_offset: self.payload_offset,
@@ -272,7 +275,7 @@ mod tests {
             home: Home { boot: [1; 16], pid_namespace: 2, time_namespace: 3 },
             creator: ProcessId { pid: 4, start: 5 },
             id: [6; 16],
-            payload_offset: 4352,
+            payload_offset: 6400,
             payload_len: 48,
             element: Element::new(Layout::new::<f64>(), "f64".to_owned(), vec![]),
             count: 6,
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_header_comes_back() {
-        let (header, parsed) = (header(), Header::parse(&header().encode(), 4400, "it").unwrap());
+        let (header, parsed) = (header(), Header::parse(&header().encode(), 6448, "it").unwrap());
         assert_eq!(format!("{parsed:?}"), format!("{header:?}"));
     }
 
@@ -301,8 +304,8 @@ mod tests {
             for mask in 1..=255 {
                 let mut bytes = header().encode();
                 bytes[at] ^= mask;
-                let Ok(header) = Header::parse(&bytes, 4400, "it") else { continue };
-                assert!(header.payload_offset >= 4352 && header.payload_offset + header.payload_len <= 4400);
+                let Ok(header) = Header::parse(&bytes, 6448, "it") else { continue };
+                assert!(header.payload_offset >= 6400 && header.payload_offset + header.payload_len <= 6448);
                 assert_eq!(element_count(&header.shape), Some(header.count));
             }
         }

@@ -24,7 +24,7 @@ use super::{
     rows,
     table::{self, Segment},
 };
-use crate::{deadline::Deadline, sys::futex};
+use crate::{deadline::Deadline, raw::region::NO_SLOT, sys::futex};
 
 thread_local! {
     /// What the running calls of [`pinning`] in this thread, one inside the other, have pinned so far.
@@ -117,7 +117,7 @@ pub(crate) fn receiving<T, E>(read: impl FnOnce() -> Result<T, E>, tell: impl Fn
     drop(collecting);
     received.iter().for_each(|(segment, pin, count)| pin.count_down(segment.attachment(), *count));
     tell();
-    received.iter().for_each(|(segment, pin, _)| pin.wake(segment.attachment()));
+    received.iter().for_each(|(segment, ..)| wake(segment.attachment()));
     Ok(message)
 }
 
@@ -236,11 +236,15 @@ impl Drop for Context {
 /// Pins a segment whose handle is written now.
 pub(super) fn pin(segment: &Segment) -> Pinned {
     let (call, attachment) = (CALL.get(), segment.attachment());
-    let Some(turn) = attachment.own_turn().filter(|_| call != Call::None) else { return Pinned::No };
-    rows::pin(turn);
+    let slot = attachment.slot();
+    if call == Call::None || slot == NO_SLOT {
+        return Pinned::No;
+    }
+    rows::pin(attachment.mapping(), slot);
+    segment.tell_move();
     PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
     PINNED.set(PINNED.get() + 1);
-    let pin = Pin { slot: attachment.slot(), generation: rows::generation(turn.load(Relaxed)) };
+    let pin = Pin::own(attachment);
     match call {
         Call::None | Call::Keeping => Pinned::No,
         Call::Pinning => Pinned::Alone(pin),
@@ -250,25 +254,26 @@ pub(super) fn pin(segment: &Segment) -> Pinned {
 
 /// One pin of this process less. In a forked child it is its parent's, and stays.
 fn take_back(attachment: &Attachment) {
-    if let Some(turn) = attachment.own_turn() {
-        rows::unpin(turn, rows::generation(turn.load(Relaxed)), 1);
-    }
+    Pin::own(attachment).count_down(attachment, 1);
 }
 
 impl Pin {
-    /// So many messages less.
-    fn count_down(self, attachment: &Attachment, messages: u32) {
-        if let Some(turn) = rows::turn(attachment.mapping(), self.slot) {
-            rows::unpin(turn, self.generation, messages);
-        }
+    /// Of the calling process.
+    fn own(attachment: &Attachment) -> Self {
+        let slot = attachment.slot();
+        Self { slot, generation: rows::generation(attachment.mapping(), slot) }
     }
 
-    /// Wakes the sender if it waits for that.
-    fn wake(self, attachment: &Attachment) {
-        if let Some(turn) = rows::turn(attachment.mapping(), self.slot) {
-            futex::wake(turn, futex::ALL);
-        }
+    /// So many messages less.
+    fn count_down(self, attachment: &Attachment, messages: u32) {
+        rows::unpin(attachment.mapping(), self.slot, self.generation, messages);
+        attachment.moves().fetch_add(1, AcqRel);
     }
+}
+
+/// Wakes the sender of a handle if it waits for its arrival.
+fn wake(attachment: &Attachment) {
+    futex::wake(attachment.moves(), futex::ALL);
 }
 
 /// A handle that was read; it counts as received when this goes.
@@ -288,7 +293,7 @@ impl Drop for Received {
             Pinned::Together(pin) if collect(segment, pin) => {}
             Pinned::Alone(pin) | Pinned::Together(pin) => {
                 pin.count_down(segment.attachment(), 1);
-                pin.wake(segment.attachment());
+                wake(segment.attachment());
             }
         }
     }
@@ -324,11 +329,10 @@ pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut()
         if deadline.has_passed() || !receiver_lives() {
             return false;
         }
-        if let Some(turn) = segment.attachment().own_turn() {
-            let seen = turn.load(Acquire);
-            if rows::pins(seen) != 0 {
-                futex::wait(turn, seen, deadline.within(SLICE));
-            }
+        // What arrives after this load changes the word, and then the kernel does not sleep.
+        let seen = segment.moves();
+        if segment.attachment().own_pins() != 0 {
+            futex::wait(segment.attachment().moves(), seen, deadline.within(SLICE));
         }
     }
 }

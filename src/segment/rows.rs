@@ -3,14 +3,14 @@
 //! | word | at | changed by | if the owner dies here |
 //! |---|---|---|---|
 //! | `pid` | +0 | whoever holds the slot's byte | stays; the byte is free, so the next one overwrites it |
-//! | `turn` | +4 | upper half: +1 whenever the slot is taken, then the lower half is 0 | stays |
-//! | | | lower half: +1 by its process for a handle in a message, -1 by who receives it | void, since the byte is free |
+//! | `generation` | +4 | +1 whenever the slot is taken | stays |
 //! | `start` | +8 | whoever holds the slot's byte | stays |
+//! | `pins` | +16 | upper half: the generation; lower half: +1 by its process for a handle in a message, -1 by who receives it | void, since the byte is free |
 //!
 //! A row names the process that locks inside the segment are asked about. It is a hint for tools and
 //! for the proof of death, never a reason to touch memory.
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 
 use crate::sys::{identity::ProcessId, map::Mapping};
 
@@ -21,7 +21,7 @@ pub(crate) const START: usize = 256;
 pub(crate) const ROWS: u32 = 256;
 
 /// Bytes of one row.
-pub(crate) const ROW_LEN: usize = 16;
+pub(crate) const ROW_LEN: usize = 24;
 
 /// Where the schema begins.
 pub(crate) const END: usize = START + ROWS as usize * ROW_LEN;
@@ -34,8 +34,8 @@ fn offset(row: u32) -> usize {
 pub(crate) fn fill(mapping: &Mapping, row: u32, process: ProcessId) {
     let at = offset(row);
     mapping.word32(at).store(0, Relaxed);
-    let next = |turn: u32| Some((turn >> 16).wrapping_add(1) << 16);
-    let _ = mapping.word32(at + 4).fetch_update(Release, Relaxed, next);
+    let generation = mapping.word32(at + 4).fetch_add(1, Release).wrapping_add(1);
+    mapping.word64(at + 16).store(u64::from(generation) << 32, Release);
     mapping.word64(at + 8).store(process.start, Release);
     mapping.word32(at).store(process.pid, Release);
 }
@@ -58,36 +58,34 @@ pub(crate) fn read(mapping: &Mapping, row: u32) -> Option<ProcessId> {
     (settled && i32::try_from(pid).is_ok_and(|pid| pid > 0)).then_some(ProcessId { pid, start })
 }
 
-/// How often a row was taken, modulo 2^16, and how many handles its process has in messages on their way.
-/// Without both for a number out of range.
-pub(crate) fn turn(mapping: &Mapping, row: u32) -> Option<&AtomicU32> {
-    (row < ROWS).then(|| mapping.word32(offset(row) + 4))
+/// How often a row was taken; 0 for a number out of range.
+pub(crate) fn generation(mapping: &Mapping, row: u32) -> u32 {
+    if row < ROWS { mapping.word32(offset(row) + 4).load(Acquire) } else { 0 }
 }
 
-/// The generation in a turn.
-pub(crate) fn generation(turn: u32) -> u32 {
-    turn >> 16
+/// How many handles the process of this row has in messages on their way; 0 for a number out of range.
+pub(crate) fn pins(mapping: &Mapping, row: u32) -> u32 {
+    if row < ROWS { mapping.word64(offset(row) + 16).load(Acquire) as u32 } else { 0 }
 }
 
-/// The pins in a turn.
-pub(crate) fn pins(turn: u32) -> u16 {
-    turn as u16
-}
-
-/// One handle more. More than can be counted stay until the process leaves.
-pub(crate) fn pin(turn: &AtomicU32) {
-    let _ = turn.fetch_update(AcqRel, Acquire, |turn| (pins(turn) != u16::MAX).then(|| turn + 1));
+/// One handle more, by the process that has the row. A count that is full stays.
+pub(crate) fn pin(mapping: &Mapping, row: u32) {
+    if row < ROWS {
+        let more = |pins: u64| (pins as u32).checked_add(1).map(|_| pins + 1);
+        let _ = mapping.word64(offset(row) + 16).fetch_update(AcqRel, Acquire, more);
+    }
 }
 
 /// So many less, of this generation. Never below zero: a message that is read twice must not undo
 /// another's pin.
-pub(crate) fn unpin(turn: &AtomicU32, of: u32, messages: u32) {
-    let less = |turn: u32| {
-        let counted = pins(turn);
-        let ours = generation(turn) == of && counted != u16::MAX;
-        ours.then(|| turn - u32::from(counted).min(messages))
-    };
-    let _ = turn.fetch_update(AcqRel, Acquire, less);
+pub(crate) fn unpin(mapping: &Mapping, row: u32, generation: u32, handles: u32) {
+    if row < ROWS {
+        let less = |pins: u64| {
+            let ours = (pins >> 32) as u32 == generation;
+            ours.then(|| pins - u64::from((pins as u32).min(handles)))
+        };
+        let _ = mapping.word64(offset(row) + 16).fetch_update(AcqRel, Acquire, less);
+    }
 }
 
 /// The pid in row `row` of a whole table that was copied out of a file.

@@ -171,9 +171,18 @@ impl Segment {
 
     /// Whether a handle is in a message of a living process that was not received yet.
     pub(crate) fn is_pinned(&self) -> bool {
-        let mapping = self.attachment.mapping();
-        let pins = |row| rows::turn(mapping, row).map_or(0, |turn| rows::pins(turn.load(Acquire)));
+        let pins = |row| rows::pins(self.attachment.mapping(), row);
         (0..rows::ROWS).any(|row| pins(row) != 0 && self.slot_is_alive(row))
+    }
+
+    /// How often an end has come, or a handle has come or gone, as far as that was told.
+    pub(crate) fn moves(&self) -> u32 {
+        self.attachment.moves().load(Acquire)
+    }
+
+    /// Tells that an end or a handle has come, which was counted before.
+    pub(crate) fn tell_move(&self) {
+        self.attachment.moves().fetch_add(1, AcqRel);
     }
 
     /// Whether the process that has attachment `slot` lives.
@@ -181,10 +190,9 @@ impl Segment {
         self.attachment.slot_is_alive(slot)
     }
 
-    /// How often attachment `slot` was taken, modulo 2^16.
+    /// How often attachment `slot` was taken, modulo 2^32.
     pub(crate) fn slot_generation(&self, slot: u32) -> u32 {
-        let turn = rows::turn(self.attachment.mapping(), slot);
-        turn.map_or(0, |turn| rows::generation(turn.load(Acquire)))
+        rows::generation(self.attachment.mapping(), slot)
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

@@ -92,7 +92,7 @@ impl Recipe {
     fn place(&self, region: u8, at: usize) -> usize {
         match region {
             0 => at % 256,
-            1 => 4352 + at % 1024,
+            1 => 6400 + at % 1024,
             2 => u64::from_ne_bytes(self.file[88..96].try_into().unwrap()).min(1 << 20) as usize + at,
             _ => at,
         }

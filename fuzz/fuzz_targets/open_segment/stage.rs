@@ -22,7 +22,7 @@ const IN_USE: i64 = 1 << 62;
 const SLOT_OF_A_PEER: i64 = IN_USE + 1024 + 5;
 
 /// The parts of a file that no opener changes lie outside the attachment table and the payload.
-const TABLE: Range<usize> = 256..4352;
+const TABLE: Range<usize> = 256..6400;
 const PAYLOAD_OFFSET: usize = 88;
 const PAYLOAD_LEN: usize = 96;
 
