@@ -260,7 +260,7 @@ fn a_full_file_system_is_an_error_with_numbers() {
 }
 
 fn full() {
-    refused(ErrorKind::NoSpace, &["\"big\"", "needs 2101504 bytes", "1048576 are free"], || {
+    refused(ErrorKind::NoSpace, &["\"big\"", "needs 2103552 bytes", "1048576 are free"], || {
         AtomicArray::<u8>::create("big", 2_097_152)
     });
     let _half = AtomicArray::<u8>::create("half", 600_000).unwrap();
