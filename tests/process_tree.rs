@@ -34,6 +34,12 @@ fn adopt_orphans() {
     set_child_subreaper(Some(getpid())).unwrap();
 }
 
+/// Runs a test in a process of its own, which adopts whoever is orphaned below it.
+fn alone(test: &'static str, run: fn(())) {
+    let _bounded = bounded(test);
+    join(commons::spawn((), run));
+}
+
 /// Kills the tree of `root` and collects the orphans, all of which were killed; their pids.
 ///
 /// The process has no other children than `root`, and `others` that live on.
@@ -83,8 +89,7 @@ fn family(tell: Sender<u32>) {
 
 #[test]
 fn the_whole_tree_goes_and_nobody_else() {
-    let _bounded = bounded("the_whole_tree_goes_and_nobody_else");
-    join(commons::spawn((), |()| {
+    alone("the_whole_tree_goes_and_nobody_else", |()| {
         adopt_orphans();
         // Beside the tree: a worker and a program of the same parent.
         let beside: Process<()> = commons::spawn((), |()| park()).unwrap();
@@ -101,7 +106,7 @@ fn the_whole_tree_goes_and_nobody_else() {
         program.wait().unwrap();
         beside.kill_tree().unwrap();
         assert_eq!(beside.wait_timeout(LONG).unwrap(), Some(Exit::Signal(9)));
-    }));
+    });
 }
 
 /// Lets a tree grow until it has told of ten processes, then kills it; nobody is left.
@@ -159,8 +164,7 @@ fn by_threads(tell: Sender<u32>) {
 /// The kernel wakes a worker when the thread ends that started it.
 #[test]
 fn a_tree_goes_although_the_thread_that_started_it_ends_meanwhile() {
-    let _bounded = bounded("a tree whose starter ends");
-    join(commons::spawn((), |()| {
+    alone("a tree whose starter ends", |()| {
         adopt_orphans();
         for round in 0..30 {
             let (tell, told) = mpsc::channel();
@@ -180,14 +184,13 @@ fn a_tree_goes_although_the_thread_that_started_it_ends_meanwhile() {
             kill_tree(&root, 0);
             starter.join().unwrap();
         }
-    }));
+    });
 }
 
 /// As above, for threads of the tree itself.
 #[test]
 fn a_tree_goes_although_threads_in_it_end_meanwhile() {
-    let _bounded = bounded("a tree whose threads end");
-    join(commons::spawn((), |()| {
+    alone("a tree whose threads end", |()| {
         adopt_orphans();
         for _ in 0..20 {
             let root = commons::spawn((), |()| -> () {
@@ -203,7 +206,7 @@ fn a_tree_goes_although_threads_in_it_end_meanwhile() {
             kill_tree(&root, 0);
             assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
         }
-    }));
+    });
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl RawEnds {
     /// Counts an end of this process.
     pub(super) fn enter(&self, side: Side, segment: &Segment) {
         self.change(side, segment, |count| Some(count.saturating_add(1)));
-        segment.tell_move();
+        segment.attachment().tell_move();
     }
 
     /// Takes an end of this process away. More than can be counted stay until the process leaves.
@@ -61,13 +61,14 @@ impl RawEnds {
         let has = |(slot, word): (u32, &AtomicU32)| {
             count(word.load(Acquire), segment.slot_generation(slot)) != 0 && segment.slot_is_alive(slot)
         };
-        let before = segment.moves();
+        let moves = || segment.attachment().moves().load(Acquire);
+        let before = moves();
         if (0..).zip(self.of(side)).any(has) || segment.is_pinned() {
             return true;
         }
         // An end on its way is counted where it comes to, then that is told, and only then is it counted down
         // where it came from. So if nothing was told, none has come to a place after the look at that.
-        segment.moves() != before
+        moves() != before
     }
 }
 

@@ -208,9 +208,8 @@ impl BiasedMutex {
         self.raw.unlock();
     }
 
-    /// The calling thread, whose seat this is and who has read or stored this counter last, comes or goes.
-    /// It passes the counter on and does not read it again: between two messages nothing takes longer than
-    /// what is read just after it was stored.
+    /// The calling thread, whose seat this is and who has read or stored this counter last, comes or goes;
+    /// the counter then. Nobody else stores it, so it is not read again in between.
     #[inline(always)]
     fn step(&self, seat: usize, counter: u32) -> u32 {
         let next = counter.wrapping_add(1);

@@ -92,6 +92,11 @@ impl Attachment {
         self.mapping.word32(MOVES)
     }
 
+    /// Tells that an end or a handle has come or gone, which was counted before.
+    pub(crate) fn tell_move(&self) {
+        self.moves().fetch_add(1, AcqRel);
+    }
+
     /// Where the payload is. INVARIANT of a checked header: it lies inside the mapping.
     pub(crate) fn payload(&self) -> NonNull<u8> {
         payload_of(&self.mapping, &self.header)

@@ -154,18 +154,8 @@ impl Pins {
 }
 
 impl Drop for Pins {
-    #[inline]
     fn drop(&mut self) {
-        if !self.0.is_empty() {
-            self.take_back();
-        }
-    }
-}
-
-impl Pins {
-    #[cold]
-    fn take_back(&mut self) {
-        self.0.drain(..).for_each(|segment| take_back(segment.attachment()));
+        self.0.iter().for_each(|segment| take_back(segment.attachment()));
     }
 }
 
@@ -241,7 +231,7 @@ pub(super) fn pin(segment: &Segment) -> Pinned {
         return Pinned::No;
     }
     rows::pin(attachment.mapping(), slot);
-    segment.tell_move();
+    attachment.tell_move();
     PINS.with_borrow_mut(|pins| pins.push(segment.clone()));
     PINNED.set(PINNED.get() + 1);
     let pin = Pin::own(attachment);
@@ -267,7 +257,7 @@ impl Pin {
     /// So many messages less.
     fn count_down(self, attachment: &Attachment, messages: u32) {
         rows::unpin(attachment.mapping(), self.slot, self.generation, messages);
-        attachment.moves().fetch_add(1, AcqRel);
+        attachment.tell_move();
     }
 }
 
@@ -330,9 +320,10 @@ pub(crate) fn wait_for_pins(deadline: Deadline, receiver_lives: &mut dyn FnMut()
             return false;
         }
         // What arrives after this load changes the word, and then the kernel does not sleep.
-        let seen = segment.moves();
-        if segment.attachment().own_pins() != 0 {
-            futex::wait(segment.attachment().moves(), seen, deadline.within(SLICE));
+        let attachment = segment.attachment();
+        let seen = attachment.moves().load(Acquire);
+        if attachment.own_pins() != 0 {
+            futex::wait(attachment.moves(), seen, deadline.within(SLICE));
         }
     }
 }

@@ -71,9 +71,15 @@ extern "C" fn after_fork() {
 static PINNED: AtomicUsize = AtomicUsize::new(0);
 
 impl Table {
-    /// Holds what a message has that is on its way.
+    /// Holds what a message has that is on its way; once, in however many messages it is.
     pub(crate) fn pin(&mut self, segments: Vec<Segment>) {
-        self.pinned.extend(segments);
+        for segment in segments {
+            let held = |other: &Segment| Arc::ptr_eq(&other.attachment, &segment.attachment);
+            // One that is held already is not its last handle, so it may go under the lock.
+            if !self.pinned.iter().any(held) {
+                self.pinned.push(segment);
+            }
+        }
         PINNED.store(self.pinned.len(), Relaxed);
     }
 
@@ -173,16 +179,6 @@ impl Segment {
     pub(crate) fn is_pinned(&self) -> bool {
         let pins = |row| rows::pins(self.attachment.mapping(), row);
         (0..rows::ROWS).any(|row| pins(row) != 0 && self.slot_is_alive(row))
-    }
-
-    /// How often an end has come, or a handle has come or gone, as far as that was told.
-    pub(crate) fn moves(&self) -> u32 {
-        self.attachment.moves().load(Acquire)
-    }
-
-    /// Tells that an end or a handle has come, which was counted before.
-    pub(crate) fn tell_move(&self) {
-        self.attachment.moves().fetch_add(1, AcqRel);
     }
 
     /// Whether the process that has attachment `slot` lives.

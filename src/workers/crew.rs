@@ -1,9 +1,8 @@
-//! A pool's workers, and the thread that listens to them.
+//! A pool's workers, and what they are to do.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
 };
 
 use super::{
@@ -12,45 +11,27 @@ use super::{
     control::{Control, MOST_WORKERS},
     error::TaskErrorKind,
     habits::Habits,
-    order::{AnswerHead, head_of, read_answer},
+    order::{AnswerHead, head_of},
     program::Kind,
-    worker::{Answers, Orders, Post, work},
+    worker::{Answers, Orders},
 };
 use crate::{
-    deadline::{self, Deadline},
+    deadline::Deadline,
     error::{Error, ErrorKind, Result},
-    process::{Exit, Process, ProcessError},
+    process::Process,
     queue::{Fault, Queue},
     segment,
     shared::Shared,
     sys::{exhaustion, fork},
 };
 
-/// So many workers in a row that end before their first order, and nothing will come of the next one.
-const BAD_STARTS: u32 = 3;
-
-/// How bad it is if so many do: one that somebody kills counts one.
-const WORST: u32 = 90;
-
 /// The desk in a message that is not about a death.
 pub(super) const NOBODY: u32 = u32::MAX;
-
-/// So many answers are read before what is new is told.
-const MOST_AT_ONCE: usize = 64;
-
-/// How often clocks are looked at where tasks are timed.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// For what nobody tells: messages that cannot be sent, because memory was scribbled over.
-const NOW_AND_THEN: Duration = Duration::from_secs(2);
-
-/// How soon a send that found no room is tried again at the latest.
-const SOON: Duration = Duration::from_millis(50);
 
 /// Worker processes, and what they are to do.
 pub(crate) struct Crew {
     pub(super) orders: Queue<Orders>,
-    answers: Queue<Answers>,
+    pub(super) answers: Queue<Answers>,
     pub(super) control: Shared<Control>,
     pub(super) habits: Habits,
     desk: Mutex<Office>,
@@ -58,20 +39,20 @@ pub(crate) struct Crew {
     /// The process whose crew it is, and not one that was forked from it.
     process: u64,
     /// The desks of workers that have died, until that is announced among the answers.
-    dead: Mutex<Vec<usize>>,
+    pub(super) dead: Mutex<Vec<usize>>,
 }
 
 pub(super) struct Office {
     pub(super) books: Books,
     pub(super) workers: Vec<Option<Arc<Process<()>>>>,
     pub(super) stage: Stage,
-    bad_starts: u32,
+    pub(super) bad_starts: u32,
     /// No worker is started before the next task comes: none of the last ones lived.
-    resting: bool,
+    pub(super) resting: bool,
     /// Interrupted: nothing is handed out, and nobody is told anything.
     pub(super) frozen: bool,
     /// Processes that the kernel had killed for lack of memory when this was looked at last.
-    oom_kills: Option<u64>,
+    pub(super) oom_kills: Option<u64>,
     pub(super) listener: Option<thread::JoinHandle<()>>,
     pub(super) listening: Option<thread::ThreadId>,
 }
@@ -151,63 +132,8 @@ impl Crew {
         news.into_iter().for_each(News::tell);
     }
 
-    /// Starts workers until there are so many.
-    fn hire(self: &Arc<Self>, office: &mut Office, wanted: usize) -> Result<()> {
-        let mut missing = wanted.saturating_sub(office.workers.iter().flatten().count());
-        if missing == 0 {
-            return Ok(());
-        }
-        let share = self.habits.share();
-        let builder = self.habits.builder(share);
-        for (desk, place) in office.workers.iter_mut().enumerate() {
-            if missing == 0 {
-                break;
-            }
-            if place.is_some() {
-                continue;
-            }
-            let post = Post {
-                orders: self.orders.clone(),
-                answers: self.answers.clone(),
-                control: self.control.clone(),
-                desk: desk as u32,
-                recycle_after: self.habits.recycle_after,
-                idle_timeout: self.habits.idle_timeout,
-                share,
-            };
-            let crew = Arc::downgrade(self);
-            let told = move || {
-                if let Some(crew) = crew.upgrade() {
-                    crew.died(desk);
-                }
-            };
-            *place = Some(Arc::new(builder.spawn_and_tell(post, work, told)?));
-            missing -= 1;
-        }
-        Ok(())
-    }
-
-    /// As many workers as there is work for.
-    fn wanted(&self, office: &Office) -> usize {
-        match (office.stage, self.habits.idle_timeout) {
-            _ if office.resting || office.frozen => 0,
-            (Stage::Terminated, _) => 0,
-            (Stage::Open, None) => self.habits.workers,
-            _ => self.habits.workers.min(office.books.waiting.len() + office.books.running.len()),
-        }
-    }
-
-    /// Starts those that are wanted. On the pool's thread, so that they may use the CPUs of who made the pool.
-    fn heal(self: &Arc<Self>, office: &mut Office) {
-        if let Err(error) = self.hire(office, self.wanted(office))
-            && office.workers.iter().flatten().next().is_none()
-        {
-            self.give_up(office, &error.to_string());
-        }
-    }
-
     /// Nothing can be run: everything fails, and what stands in the ring is taken back.
-    fn give_up(&self, office: &mut Office, why: &str) {
+    pub(super) fn give_up(&self, office: &mut Office, why: &str) {
         office.books.fail_all(&TaskErrorKind::Refused(why.to_owned()));
         self.take_back(office);
     }
@@ -248,7 +174,7 @@ impl Crew {
     }
 
     /// Sends waiting orders, as many as may be on their way.
-    fn hand_out(&self, office: &mut Office) {
+    pub(super) fn hand_out(&self, office: &mut Office) {
         if office.frozen {
             return;
         }
@@ -292,7 +218,7 @@ impl Crew {
     }
 
     /// On the thread that collects processes: a worker has died.
-    fn died(&self, desk: usize) {
+    pub(super) fn died(&self, desk: usize) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
         // What fails is tried again, and then told, by the pool's thread.
         let _ = self.announce();
@@ -300,7 +226,7 @@ impl Crew {
 
     /// Sends the pool's thread a message for each of the dead, which stands behind all answers of that one.
     /// One that finds no room is sent again when answers have been read.
-    fn announce(&self) -> Result<()> {
+    pub(super) fn announce(&self) -> Result<()> {
         let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = None;
         dead.retain(|&desk| match self.nudge(desk as u32) {
@@ -320,168 +246,6 @@ impl Crew {
         self.answers.core().send(&bytemuck::bytes_of(&head), Deadline::NOW, None)
     }
 
-    /// The pool's thread: reads answers until the pool has ended.
-    fn listen(self: Arc<Self>) {
-        let mut bytes = Vec::new();
-        loop {
-            // Where there is an answer nothing is waited for, and clocks are looked at after it.
-            let ready = self.answers.core().is_ready();
-            let deadline = if ready { Deadline::NOW } else { self.next_look() };
-            match self.answers.core().receive(&mut bytes, deadline, None) {
-                Ok(()) => self.read(&mut bytes),
-                Err(Fault::NotYet) => {
-                    if let Err(error) = self.look() {
-                        return self.lose(&error);
-                    }
-                }
-                Err(Fault::Closed) => {
-                    return self.lose(&Error::new(ErrorKind::Closed, "the answers are closed"));
-                }
-                Err(Fault::Failed(error)) => return self.lose(&error),
-            }
-            if self.is_over() {
-                return;
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        let office = self.lock();
-        let over = office.stage != Stage::Open
-            && office.books.is_empty()
-            && office.workers.iter().all(Option::is_none);
-        if over {
-            self.changed.notify_all();
-        }
-        over
-    }
-
-    /// When there is something to see without an answer.
-    fn next_look(&self) -> Deadline {
-        let office = self.lock();
-        if office.books.running.values().any(|job| job.call.terms().timeout.is_some()) {
-            return Deadline::after(LOOK);
-        }
-        let stuck = !office.books.waiting.is_empty()
-            && office.books.running.len() < ahead(self.habits.workers, office.books.order_time());
-        let dead = !self.dead.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        Deadline::after(if stuck || dead { SOON } else { NOW_AND_THEN })
-    }
-
-    /// Looks at clocks, and tries again what found no room.
-    fn look(self: &Arc<Self>) -> Result<()> {
-        self.announce()?;
-        let mut office = self.lock();
-        if office.workers.iter().flatten().all(|worker| !worker.is_finished()) {
-            // Who was killed before now was no worker of ours.
-            office.oom_kills = kills();
-        }
-        self.hand_out(&mut office);
-        self.kill_the_late(&office);
-        self.unlock(office);
-        Ok(())
-    }
-
-    fn kill_the_late(&self, office: &Office) {
-        for (desk, worker) in office.workers.iter().enumerate() {
-            let (Some(worker), desk) = (worker, self.control.desk(desk)) else { continue };
-            let Some((order, task, since)) = desk.current() else { continue };
-            let Some(job) = office.books.running.get(&order) else { continue };
-            let Some(timeout) = job.call.terms().timeout else { continue };
-            let age = Duration::from_nanos(deadline::nanoseconds().saturating_sub(since));
-            // What it begins after that nobody has asked it to stop.
-            if task == job.done && age > timeout && desk.condemn(task) {
-                kill(worker);
-            }
-        }
-    }
-
-    fn read(self: &Arc<Self>, bytes: &mut Vec<u8>) {
-        let mut office = self.lock();
-        self.read_one(&mut office, bytes);
-        // Those that have come meanwhile are read together.
-        for _ in 0..MOST_AT_ONCE {
-            if !self.answers.core().is_ready()
-                || self.answers.core().receive(bytes, Deadline::NOW, None).is_err()
-            {
-                break;
-            }
-            self.read_one(&mut office, bytes);
-        }
-        self.hand_out(&mut office);
-        self.kill_the_late(&office);
-        self.unlock(office);
-    }
-
-    fn read_one(self: &Arc<Self>, office: &mut Office, bytes: &[u8]) {
-        let Some((head, rest)) = read_answer(bytes) else { return };
-        if head.kind == Kind::Nudge as u32 {
-            self.bury(office, head.task as usize);
-            self.settle_the_rest(office);
-            self.heal(office);
-        } else {
-            office.books.answer(head, rest);
-        }
-    }
-
-    /// Sees to what a dead worker has left, all of whose answers were read.
-    fn bury(&self, office: &mut Office, desk: usize) {
-        let Some(worker) = office.workers.get_mut(desk).and_then(Option::take) else { return };
-        let (id, exit) = (worker.id(), worker.exit());
-        let desk = self.control.desk(desk);
-        let came = desk.is_open();
-        // In this turn: see `control`.
-        let passed = desk.place().is_some_and(|place| self.orders.core().has_passed(place));
-        let legacy = desk.clear().filter(|_| passed);
-        let (before, kills) = (office.oom_kills, kills());
-        let more = before.zip(kills).is_some_and(|(before, now)| before != now);
-        let out_of_memory = |exit| exit == Exit::Signal(9) && more;
-        let exit = exit.unwrap_or(Exit::Signal(9));
-        let why = match &legacy {
-            Some(legacy) if legacy.condemned => TaskErrorKind::TimedOut,
-            Some(legacy) if legacy.exhausted || out_of_memory(exit) => TaskErrorKind::OutOfMemory(exit),
-            _ => TaskErrorKind::Exit(exit),
-        };
-        office.oom_kills = kills;
-        let told = Arc::into_inner(worker).and_then(|worker| worker.join().err());
-        // One that dies of an order before it has it (it has no memory for it, perhaps) was of none.
-        let of_use = legacy.is_some() || came && exit == Exit::Code(0);
-        self.mind_starts(office, of_use, exit, told.as_ref());
-        let why = match (why, told) {
-            // Where a panic ends the process, that has told its own.
-            (TaskErrorKind::Exit(_), Some(ProcessError::Panicked { message, location, backtrace, .. })) => {
-                TaskErrorKind::Panicked { message, location, backtrace }
-            }
-            (why, _) => why,
-        };
-        if let Some(legacy) = legacy {
-            office.books.bury(legacy, why, id);
-        }
-    }
-
-    /// A worker has ended, which was of use or not: are others to be started?
-    fn mind_starts(&self, office: &mut Office, of_use: bool, exit: Exit, told: Option<&ProcessError>) {
-        // Those that somebody kills may be killed more often.
-        let bad = match exit {
-            _ if of_use => 0,
-            Exit::Signal(1 | 2 | 9 | 15) => 1,
-            _ => WORST / BAD_STARTS,
-        };
-        office.bad_starts = if of_use { 0 } else { office.bad_starts + bad };
-        if office.bad_starts >= WORST {
-            (office.bad_starts, office.resting) = (0, true);
-        }
-        if office.resting && office.workers.iter().all(Option::is_none) {
-            if bad == 0 {
-                // The last one that was left ended otherwise: others may do as well.
-                office.resting = false;
-            } else {
-                let why = told.map_or_else(|| exit.to_string(), ToString::to_string);
-                self.give_up(office, &why);
-            }
-        }
-    }
-
     /// The processes of the workers.
     pub(super) fn ids(&self) -> Vec<u32> {
         self.lock().workers.iter().flatten().map(|worker| worker.id()).collect()
@@ -489,7 +253,7 @@ impl Crew {
 }
 
 /// How many processes the kernel has killed for lack of memory, where it says so.
-fn kills() -> Option<u64> {
+pub(super) fn kills() -> Option<u64> {
     segment::with_descriptors(exhaustion::kills).ok()
 }
 

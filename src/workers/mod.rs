@@ -12,7 +12,9 @@
 //! | `books` | which orders wait, which are on their way, and what a death does to them |
 //! | `chunk` | how many tasks go together, and how far ahead |
 //! | `habits` | how a pool's workers live |
-//! | `crew` | the workers of a pool, and the thread that listens to them |
+//! | `crew` | the workers of a pool, and what they are to do |
+//! | `hiring` | starting them |
+//! | `listening` | the pool's thread: answers, deaths and clocks |
 //! | `ending` | how a pool ends |
 //! | `interrupt` | Ctrl-C while workers work |
 //! | `states` | what was made for tasks in this process |
@@ -35,6 +37,8 @@ mod books;
 mod chunk;
 mod habits;
 mod crew;
+mod hiring;
+mod listening;
 mod ending;
 mod interrupt;
 mod states;
